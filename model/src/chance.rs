@@ -1,0 +1,210 @@
+//! Whether a matching fault fires: probability, nth, max hits; and the seed that all draws come from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::operation::OperationId;
+
+/// The generator that effects draw from: portable, so that a seed means the same on every machine.
+pub type Draw = ChaCha8Rng;
+
+/// What a whole run is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// A seed of a known value.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The number itself, as it is given on the command line.
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+
+    /// The seed spread over 64 bits and never zero, for use inside ids.
+    pub(crate) fn mixed(self) -> u64 {
+        split_mix(self.0).max(1)
+    }
+
+    /// The generator for one decision: the same for the same seed, label and key, whatever else was
+    /// drawn before. The label is a fault's id, or names another decision (`victims`, `mix`).
+    pub fn draw(self, label: &str, key: DrawKey) -> Draw {
+        let (kind, high, low) = match key {
+            DrawKey::Operation(id) => (1, (id.bits() >> 64) as u64, id.bits() as u64),
+            DrawKey::Arrival(number) => (2, 0, number),
+        };
+        let mut state = label.bytes().fold(split_mix(self.0 ^ kind), |state, byte| {
+            split_mix(state ^ u64::from(byte))
+        });
+        state = split_mix(split_mix(state ^ high) ^ low);
+        let mut seed = [0; 32];
+        for part in seed.chunks_exact_mut(8) {
+            state = split_mix(state);
+            part.copy_from_slice(&state.to_le_bytes());
+        }
+        Draw::from_seed(seed)
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Seed {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// What a decision is about: the operation by its id, or the arrival number where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawKey {
+    /// Traffic that carries an operation id: the decision repeats however requests interleave.
+    Operation(OperationId),
+    /// Traffic without one: counted as it arrives, from 1.
+    Arrival(u64),
+}
+
+/// One step of the `SplitMix64` sequence (Steele, Lea and Flood, 2014).
+fn split_mix(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A probability: a number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Probability(f64);
+
+impl Probability {
+    /// What always happens.
+    pub const CERTAIN: Self = Self(1.0);
+
+    /// The number, from 0 to 1.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for Probability {
+    fn default() -> Self {
+        Self::CERTAIN
+    }
+}
+
+/// A number that is not a probability.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not a probability: a number from 0 to 1 was expected")]
+pub struct NotAProbability(f64);
+
+impl TryFrom<f64> for Probability {
+    type Error = NotAProbability;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        if (0.0..=1.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(NotAProbability(value))
+        }
+    }
+}
+
+impl From<Probability> for f64 {
+    fn from(probability: Probability) -> Self {
+        probability.0
+    }
+}
+
+/// Which of the matches of a fault fire. The default is: all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chance {
+    /// Each match fires with this probability, drawn from (seed, fault id, operation id).
+    pub probability: Probability,
+    /// Only the nth match fires, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nth: Option<u64>,
+    /// After so many hits the fault is spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_hits: Option<u64>,
+}
+
+impl Chance {
+    /// Whether match number `nth_match` (from 1) fires. Hits are capped where they are counted, not
+    /// here: see [`Chance::max_hits`].
+    pub fn fires(&self, nth_match: u64, draw: &mut Draw) -> bool {
+        self.nth.is_none_or(|nth| nth == nth_match) && draw.random_bool(self.probability.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(number: u32) -> DrawKey {
+        DrawKey::Operation(OperationId::new(Seed::new(1), 1, number))
+    }
+
+    fn victims(seed: u64, fault: &str) -> Vec<u32> {
+        let chance = Chance {
+            probability: Probability(0.1),
+            ..Chance::default()
+        };
+        let hit = |n: &u32| chance.fires(1, &mut Seed::new(seed).draw(fault, operation(*n)));
+        (1..1000).filter(hit).collect()
+    }
+
+    #[test]
+    fn the_same_seed_fault_and_operation_decide_the_same() {
+        assert_eq!(victims(7, "slow"), victims(7, "slow"));
+    }
+
+    #[test]
+    fn another_seed_or_another_fault_decides_otherwise() {
+        assert_ne!(victims(7, "slow"), victims(8, "slow"));
+        assert_ne!(victims(7, "slow"), victims(7, "cut"));
+    }
+
+    #[test]
+    fn a_tenth_is_about_a_tenth() {
+        let hits = victims(7, "slow").len();
+        assert!((60..140).contains(&hits), "{hits} of 999");
+    }
+
+    #[test]
+    fn an_operation_and_an_arrival_of_the_same_number_differ() {
+        let mut draws = [operation(5), DrawKey::Arrival(5)].map(|key| Seed::new(1).draw("x", key));
+        assert_ne!(draws[0].random::<u64>(), draws[1].random::<u64>());
+    }
+
+    #[test]
+    fn only_the_nth_match_fires() {
+        let chance = Chance {
+            nth: Some(3),
+            ..Chance::default()
+        };
+        let fires = |n: &u64| chance.fires(*n, &mut Seed::new(1).draw("x", DrawKey::Arrival(*n)));
+        assert_eq!((1..9).filter(fires).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn a_probability_outside_of_0_to_1_is_refused() {
+        for bad in [-0.1, 1.1, f64::NAN] {
+            assert!(Probability::try_from(bad).is_err(), "{bad}");
+        }
+    }
+}

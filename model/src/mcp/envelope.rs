@@ -1,0 +1,272 @@
+//! The JSON-RPC envelope, peeked at and never re-serialised.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::operation::OperationId;
+
+/// What a JSON-RPC message is (JSON-RPC 2.0, sections 4 and 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Has a method and an id: wants an answer.
+    Request,
+    /// Has a method and no id: wants none.
+    Notification,
+    /// Answers with a result.
+    Response,
+    /// Answers with an error.
+    Error,
+}
+
+/// One message, as far as anyone but its receiver looks at it.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// The id exactly as it was written: `7`, `"7"` and `7.0` differ.
+    pub id: Option<&'a RawValue>,
+    /// The method, of a request or a notification.
+    pub method: Option<Cow<'a, str>>,
+    /// `params.name`, or else `params.uri`: the tool, prompt or resource.
+    pub name: Option<Cow<'a, str>>,
+    /// `params.protocolVersion`: what `initialize` asks for.
+    pub protocol_version: Option<Cow<'a, str>>,
+    /// The trace id of `params._meta.traceparent`.
+    pub operation: Option<OperationId>,
+    /// The error's code, of an error.
+    pub error_code: Option<i64>,
+}
+
+/// A body of one message, or a batch of several (2025-03-26 only).
+#[derive(Clone, Debug)]
+pub enum Envelope<'a> {
+    /// One message.
+    Single(Message<'a>),
+    /// Several messages, or none at all, which is invalid.
+    Batch(Vec<Message<'a>>),
+}
+
+/// A body that is not JSON-RPC.
+#[derive(Debug, thiserror::Error)]
+pub enum PeekError {
+    /// Not even JSON: JSON-RPC code -32700.
+    #[error("the body is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, but no message: JSON-RPC code -32600.
+    #[error("the body is not a JSON-RPC message")]
+    NotJsonRpc(#[source] serde_json::Error),
+    /// An object that is no kind of message: JSON-RPC code -32600.
+    #[error("the message has neither a method nor a result nor an error, or has more than one")]
+    NoKind,
+    /// Another version: JSON-RPC code -32600.
+    #[error("`jsonrpc` must be \"2.0\"")]
+    NotVersion2,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the outline of a body. Nesting depth and keys in any order are no matter; time and
+    /// memory are linear in the body.
+    pub fn peek(body: &'a [u8]) -> Result<Self, PeekError> {
+        let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        if is_batch {
+            let raw: Vec<&RawValue> = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
+            raw.into_iter()
+                .map(Message::peek)
+                .collect::<Result<_, _>>()
+                .map(Self::Batch)
+        } else {
+            let raw: &RawValue = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
+            Message::peek(raw).map(Self::Single)
+        }
+    }
+
+    /// The messages, however many.
+    pub fn messages(&self) -> &[Message<'a>] {
+        match self {
+            Self::Single(message) => std::slice::from_ref(message),
+            Self::Batch(messages) => messages,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from absent: `"result": null` is a result.
+fn present<'de, D: serde::Deserializer<'de>>(raw: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(raw).map(Some)
+}
+
+#[derive(Default, Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    uri: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "protocolVersion")]
+    protocol_version: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default)]
+    traceparent: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorOutline {
+    code: i64,
+}
+
+impl<'a> Message<'a> {
+    /// Reads the outline of one message.
+    pub fn peek(raw: &'a RawValue) -> Result<Self, PeekError> {
+        let outline: Outline<'a> =
+            serde_json::from_str(raw.get()).map_err(PeekError::NotJsonRpc)?;
+        if outline.jsonrpc.as_deref() != Some("2.0") {
+            return Err(PeekError::NotVersion2);
+        }
+        let kind = match (&outline.method, outline.result, outline.error) {
+            (Some(_), None, None) if outline.id.is_some() => Kind::Request,
+            (Some(_), None, None) => Kind::Notification,
+            (None, Some(_), None) => Kind::Response,
+            (None, None, Some(_)) => Kind::Error,
+            _ => return Err(PeekError::NoKind),
+        };
+        // Parameters of another shape are the receiver's business, not ours.
+        let params: Params<'a> = outline
+            .params
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let meta: Option<Meta<'a>> = params
+            .meta
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let traceparent = meta.and_then(|meta| meta.traceparent);
+        let error: Option<ErrorOutline> = outline
+            .error
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        Ok(Self {
+            kind,
+            id: outline.id,
+            method: outline.method,
+            name: params.name.or(params.uri),
+            protocol_version: params.protocol_version,
+            operation: traceparent.and_then(|text| OperationId::from_traceparent(&text)),
+            error_code: error.map(|error| error.code),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peek(body: &str) -> Message<'_> {
+        match Envelope::peek(body.as_bytes()).expect(body) {
+            Envelope::Single(message) => message,
+            Envelope::Batch(_) => panic!("a batch: {body}"),
+        }
+    }
+
+    #[test]
+    fn the_four_kinds_are_told_apart() {
+        for (body, kind) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Kind::Request),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+                Kind::Notification,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":null}"#, Kind::Response),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":""}}"#,
+                Kind::Error,
+            ),
+        ] {
+            assert_eq!(peek(body).kind, kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn keys_come_in_any_order_and_the_id_is_kept_as_written() {
+        let body = r#"{"params":{"arguments":{"name":"no"},"name":"fast-echo"},"method":"tools\/call","id":"7","jsonrpc":"2.0"}"#;
+        let message = peek(body);
+        assert_eq!(message.method.as_deref(), Some("tools/call"));
+        assert_eq!(message.name.as_deref(), Some("fast-echo"));
+        assert_eq!(message.id.map(RawValue::get), Some("\"7\""));
+    }
+
+    #[test]
+    fn the_operation_id_is_read_from_meta() {
+        let trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{{"traceparent":"{trace}"}}}}}}"#
+        );
+        let id = peek(&body).operation.map(|id| id.to_string());
+        assert_eq!(id.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[test]
+    fn parameters_of_an_unexpected_shape_do_not_matter() {
+        for params in ["[1,2]", "null", "7", r#"{"name":7}"#, r#"{"_meta":"x"}"#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
+            assert_eq!(peek(&body).kind, Kind::Request, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_read_message_by_message() {
+        let body = br#" [{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
+        let envelope = Envelope::peek(body).expect("a batch");
+        let kinds: Vec<_> = envelope
+            .messages()
+            .iter()
+            .map(|message| message.kind)
+            .collect();
+        assert_eq!(kinds, [Kind::Request, Kind::Notification]);
+    }
+
+    #[test]
+    fn what_is_not_json_rpc_is_refused() {
+        for body in [
+            "",
+            "{",
+            "nonsense",
+            "7",
+            "{}",
+            r#"{"id":1,"method":"x"}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#,
+            "[1]",
+            "\u{feff}{}",
+        ] {
+            assert!(Envelope::peek(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Envelope::peek(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn a_hundred_thousand_levels_of_nesting_do_no_harm() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{deep},"method":"x","params":{deep}}}"#);
+        assert_eq!(peek(&body).kind, Kind::Request);
+        assert!(Envelope::peek(deep.as_bytes()).is_err());
+    }
+}
