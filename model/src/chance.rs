@@ -40,10 +40,13 @@ impl Seed {
         let (kind, high, low) = match key {
             DrawKey::Operation(id) => (1, (id.bits() >> 64) as u64, id.bits() as u64),
             DrawKey::Arrival(number) => (2, 0, number),
+            DrawKey::Message(id, number) => {
+                (split_mix(number).max(3), (id.bits() >> 64) as u64, id.bits() as u64)
+            }
         };
-        let mut state = label.bytes().fold(split_mix(self.0 ^ kind), |state, byte| {
-            split_mix(state ^ u64::from(byte))
-        });
+        let mut state = label
+            .bytes()
+            .fold(split_mix(self.0 ^ kind), |state, byte| split_mix(state ^ u64::from(byte)));
         state = split_mix(split_mix(state ^ high) ^ low);
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
@@ -75,6 +78,8 @@ pub enum DrawKey {
     Operation(OperationId),
     /// Traffic without one: counted as it arrives, from 1.
     Arrival(u64),
+    /// The nth message, from 1, of the answer to an operation.
+    Message(OperationId, u64),
 }
 
 /// One step of the `SplitMix64` sequence (Steele, Lea and Flood, 2014).
@@ -115,11 +120,7 @@ impl TryFrom<f64> for Probability {
     type Error = NotAProbability;
 
     fn try_from(value: f64) -> Result<Self, Self::Error> {
-        if (0.0..=1.0).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(NotAProbability(value))
-        }
+        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(NotAProbability(value)) }
     }
 }
 
@@ -160,10 +161,7 @@ mod tests {
     }
 
     fn victims(seed: u64, fault: &str) -> Vec<u32> {
-        let chance = Chance {
-            probability: Probability(0.1),
-            ..Chance::default()
-        };
+        let chance = Chance { probability: Probability(0.1), ..Chance::default() };
         let hit = |n: &u32| chance.fires(1, &mut Seed::new(seed).draw(fault, operation(*n)));
         (1..1000).filter(hit).collect()
     }
@@ -193,10 +191,7 @@ mod tests {
 
     #[test]
     fn only_the_nth_match_fires() {
-        let chance = Chance {
-            nth: Some(3),
-            ..Chance::default()
-        };
+        let chance = Chance { nth: Some(3), ..Chance::default() };
         let fires = |n: &u64| chance.fires(*n, &mut Seed::new(1).draw("x", DrawKey::Arrival(*n)));
         assert_eq!((1..9).filter(fires).collect::<Vec<_>>(), [3]);
     }

@@ -48,11 +48,7 @@ pub struct Fault {
     #[serde(default)]
     pub chance: Chance,
     /// The fault ends by itself so long after it was added or last renewed.
-    #[serde(
-        default,
-        with = "humantime_serde::option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
     pub lease: Option<Duration>,
     /// What happens.
     pub effect: Effect,
@@ -85,14 +81,8 @@ pub enum Effect {
 }
 
 /// The names of all effects, as files write them, in the order of [`Effect`].
-pub const EFFECT_NAMES: [&str; 6] = [
-    "latency",
-    "drop",
-    "reset",
-    "http-status",
-    "jsonrpc-error",
-    "expire-session",
-];
+pub const EFFECT_NAMES: [&str; 6] =
+    ["latency", "drop", "reset", "http-status", "jsonrpc-error", "expire-session"];
 
 impl Effect {
     /// The name that files use.
@@ -244,13 +234,7 @@ impl TryFrom<Unchecked> for Fault {
     type Error = BadFault;
 
     fn try_from(raw: Unchecked) -> Result<Self, Self::Error> {
-        let Unchecked {
-            id,
-            scope,
-            chance,
-            lease,
-            effect,
-        } = raw;
+        let Unchecked { id, scope, chance, lease, effect } = raw;
         match (effect.moment(), scope.direction) {
             (Moment::Connection, _) if scope.needs_an_exchange() => {
                 return Err(BadFault::ScopedConnection(id));
@@ -270,13 +254,7 @@ impl TryFrom<Unchecked> for Fault {
                 return Err(BadFault::NeverFires(id, name));
             }
         }
-        Ok(Self {
-            id,
-            scope,
-            chance,
-            lease,
-            effect,
-        })
+        Ok(Self { id, scope, chance, lease, effect })
     }
 }
 
@@ -285,9 +263,7 @@ mod tests {
     use super::*;
 
     fn parse(effect: &str, scope: &str) -> Result<Fault, serde_json::Error> {
-        serde_json::from_str(&format!(
-            r#"{{"id":"f","match":{scope},"effect":{effect}}}"#
-        ))
+        serde_json::from_str(&format!(r#"{{"id":"f","match":{scope},"effect":{effect}}}"#))
     }
 
     #[test]
@@ -304,31 +280,16 @@ mod tests {
             let fault = parse(sample, "{}").expect(sample);
             assert_eq!(fault.effect.name(), name);
             let written = serde_json::to_string(&fault).expect("a fault is JSON");
-            assert_eq!(
-                serde_json::from_str::<Fault>(&written).expect(&written),
-                fault
-            );
+            assert_eq!(serde_json::from_str::<Fault>(&written).expect(&written), fault);
         }
     }
 
     #[test]
     fn parts_that_contradict_each_other_are_refused_with_advice() {
         for (effect, scope, says) in [
-            (
-                r#"{"drop":{"at":"connection"}}"#,
-                r#"{"tool":"x"}"#,
-                "leave `match` empty",
-            ),
-            (
-                r#"{"drop":{"at":"message"}}"#,
-                r#"{"direction":"request"}"#,
-                "say `response`",
-            ),
-            (
-                r#"{"expire-session":{}}"#,
-                r#"{"direction":"response"}"#,
-                "say `request`",
-            ),
+            (r#"{"drop":{"at":"connection"}}"#, r#"{"tool":"x"}"#, "leave `match` empty"),
+            (r#"{"drop":{"at":"message"}}"#, r#"{"direction":"request"}"#, "say `response`"),
+            (r#"{"expire-session":{}}"#, r#"{"direction":"response"}"#, "say `request`"),
             (r#"{"http-status":{"status":99}}"#, "{}", "200 to 599"),
             (r#"{"latency":{"delay":"2h"}}"#, "{}", "1h"),
             (r#"{"latency":{"delay":"1s","jiter":"1s"}}"#, "{}", "jitter"),

@@ -57,9 +57,7 @@ impl OperationId {
             && parent.len() == 16
             && flags.len() == 2
             && (version != "00" || parts.next().is_none())
-            && [version, parent, flags]
-                .iter()
-                .all(|part| is_lower_hex(part));
+            && [version, parent, flags].iter().all(|part| is_lower_hex(part));
         if !well_formed {
             return None;
         }
@@ -141,15 +139,7 @@ mod tests {
         let zero = format!("00-{:032x}-{:016x}-01", 0, 1);
         let upper = format!("00-{}-{:016x}-01", "A".repeat(32), 1);
         let trailing = format!("00-{:032x}-{:016x}-01-more", 5, 1);
-        for bad in [
-            "",
-            "00",
-            "00-xyz-1-01",
-            "ff-1-1-1",
-            &zero,
-            &upper,
-            &trailing,
-        ] {
+        for bad in ["", "00", "00-xyz-1-01", "ff-1-1-1", &zero, &upper, &trailing] {
             assert_eq!(OperationId::from_traceparent(bad), None, "{bad:?}");
         }
     }

@@ -144,10 +144,7 @@ impl Scope {
         self.direction.unwrap_or(default_direction) == subject.direction
             && fits_exactly(self.http_method.as_deref(), subject.http_method)
             && fits(self.session.as_ref(), subject.session)
-            && self
-                .header
-                .iter()
-                .all(|(name, glob)| has_header(subject.headers, name, glob))
+            && self.header.iter().all(|(name, glob)| has_header(subject.headers, name, glob))
             && self.fits_messages(subject.messages)
     }
 
@@ -164,10 +161,7 @@ impl Scope {
 
     fn fits_message(&self, message: &MessageSubject<'_>) -> bool {
         let method = message.method.as_deref();
-        let tool = message
-            .name
-            .as_deref()
-            .filter(|_| method == Some("tools/call"));
+        let tool = message.name.as_deref().filter(|_| method == Some("tools/call"));
         fits(self.method.as_ref(), method) && fits(self.tool.as_ref(), tool)
     }
 }
@@ -182,9 +176,7 @@ fn fits_exactly(wanted: Option<&str>, found: &str) -> bool {
 
 fn has_header(headers: &HeaderMap, name: &HeaderKey, glob: &Glob) -> bool {
     let values = headers.get_all(name.as_str());
-    values
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|text| glob.matches(text)))
+    values.iter().any(|value| value.to_str().is_ok_and(|text| glob.matches(text)))
 }
 
 #[cfg(test)]
@@ -211,11 +203,7 @@ mod tests {
             session: Some("abc-1"),
             messages,
         };
-        assert_eq!(
-            scope.matches(&subject, Direction::Request),
-            expected,
-            "{scope:?}"
-        );
+        assert_eq!(scope.matches(&subject, Direction::Request), expected, "{scope:?}");
     }
 
     #[test]

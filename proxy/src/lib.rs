@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The MCP-aware fault-injecting proxy: hyper in, hyper out, and three moments in between.
+//!
+//! Traffic meets [`connection`](self), exchange and stream in this order; at each, the board's
+//! snapshot of live faults is matched, and what a fault decides is carried out in one place.
+
+mod admin;
+mod board;
+mod carry;
+mod classify;
+pub mod client;
+pub mod config;
+mod connection;
+mod delay;
+mod exchange;
+mod ledger;
+mod listen;
+mod record;
+mod run;
+mod stream;
+mod upstream;
+
+pub use config::{AdminConfig, Config};
+pub use run::{BindError, Proxy, RunError};

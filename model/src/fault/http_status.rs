@@ -28,9 +28,7 @@ impl HttpStatus {
         let headers = self.headers.iter();
         Verdict::Exchange(ExchangeVerdict::Reply(Reply {
             status: self.status.0,
-            headers: headers
-                .map(|(key, text)| (key.as_str().to_owned(), text.0.clone()))
-                .collect(),
+            headers: headers.map(|(key, text)| (key.as_str().to_owned(), text.0.clone())).collect(),
             body: ReplyBody::Text(self.body.clone()),
         }))
     }

@@ -98,23 +98,13 @@ impl TryFrom<Unchecked> for Latency {
     type Error = TooLong;
 
     fn try_from(raw: Unchecked) -> Result<Self, Self::Error> {
-        let Unchecked {
-            delay,
-            jitter,
-            distribution,
-            at,
-        } = raw;
+        let Unchecked { delay, jitter, distribution, at } = raw;
         for (name, time) in [("delay", delay), ("jitter", jitter)] {
             if time > LONGEST {
                 return Err(TooLong(name, time));
             }
         }
-        Ok(Self {
-            delay,
-            jitter,
-            distribution,
-            at,
-        })
+        Ok(Self { delay, jitter, distribution, at })
     }
 }
 
@@ -125,16 +115,9 @@ mod tests {
 
     fn draws(distribution: Distribution) -> Vec<f64> {
         let (delay, jitter) = (Duration::from_millis(100), Duration::from_millis(20));
-        let latency = Latency {
-            delay,
-            jitter,
-            distribution,
-            at: At::Exchange,
-        };
+        let latency = Latency { delay, jitter, distribution, at: At::Exchange };
         let time = |n| latency.time(&mut Seed::new(1).draw("l", DrawKey::Arrival(n)));
-        (0..10_000)
-            .map(|n| time(n).as_secs_f64() * 1000.0)
-            .collect()
+        (0..10_000).map(|n| time(n).as_secs_f64() * 1000.0).collect()
     }
 
     fn mean(numbers: &[f64]) -> f64 {

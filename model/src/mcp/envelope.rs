@@ -72,10 +72,7 @@ impl<'a> Envelope<'a> {
         let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         if is_batch {
             let raw: Vec<&RawValue> = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
-            raw.into_iter()
-                .map(Message::peek)
-                .collect::<Result<_, _>>()
-                .map(Self::Batch)
+            raw.into_iter().map(Message::peek).collect::<Result<_, _>>().map(Self::Batch)
         } else {
             let raw: &RawValue = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
             Message::peek(raw).map(Self::Single)
@@ -151,17 +148,13 @@ impl<'a> Message<'a> {
             _ => return Err(PeekError::NoKind),
         };
         // Parameters of another shape are the receiver's business, not ours.
-        let params: Params<'a> = outline
-            .params
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or_default();
-        let meta: Option<Meta<'a>> = params
-            .meta
-            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let params: Params<'a> =
+            outline.params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let meta: Option<Meta<'a>> =
+            params.meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let traceparent = meta.and_then(|meta| meta.traceparent);
-        let error: Option<ErrorOutline> = outline
-            .error
-            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let error: Option<ErrorOutline> =
+            outline.error.and_then(|raw| serde_json::from_str(raw.get()).ok());
         Ok(Self {
             kind,
             id: outline.id,
@@ -189,15 +182,9 @@ mod tests {
     fn the_four_kinds_are_told_apart() {
         for (body, kind) in [
             (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Kind::Request),
-            (
-                r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
-                Kind::Notification,
-            ),
+            (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Kind::Notification),
             (r#"{"jsonrpc":"2.0","id":1,"result":null}"#, Kind::Response),
-            (
-                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":""}}"#,
-                Kind::Error,
-            ),
+            (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":""}}"#, Kind::Error),
         ] {
             assert_eq!(peek(body).kind, kind, "{body}");
         }
@@ -234,11 +221,7 @@ mod tests {
     fn a_batch_is_read_message_by_message() {
         let body = br#" [{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
         let envelope = Envelope::peek(body).expect("a batch");
-        let kinds: Vec<_> = envelope
-            .messages()
-            .iter()
-            .map(|message| message.kind)
-            .collect();
+        let kinds: Vec<_> = envelope.messages().iter().map(|message| message.kind).collect();
         assert_eq!(kinds, [Kind::Request, Kind::Notification]);
     }
 

@@ -56,11 +56,7 @@ impl ProtocolVersion {
 impl Era {
     /// The era of a version by its date, known to Squall or not. Dates sort as text.
     pub fn of(version: &str) -> Self {
-        if version < "2026-07-28" {
-            Self::Session
-        } else {
-            Self::Stateless
-        }
+        if version < "2026-07-28" { Self::Session } else { Self::Stateless }
     }
 }
 
@@ -73,9 +69,7 @@ impl FromStr for ProtocolVersion {
     type Err = UnknownVersion;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|version| version.as_str() == text);
+        let known = Self::ALL.into_iter().find(|version| version.as_str() == text);
         known.ok_or_else(|| UnknownVersion(text.chars().take(40).collect()))
     }
 }
@@ -92,14 +86,8 @@ mod tests {
 
     #[test]
     fn a_known_version_is_kept_and_any_other_becomes_the_newest() {
-        assert_eq!(
-            ProtocolVersion::negotiate("2025-03-26"),
-            ProtocolVersion::V2025_03_26
-        );
-        assert_eq!(
-            ProtocolVersion::negotiate("1999-01-01"),
-            ProtocolVersion::LATEST
-        );
+        assert_eq!(ProtocolVersion::negotiate("2025-03-26"), ProtocolVersion::V2025_03_26);
+        assert_eq!(ProtocolVersion::negotiate("1999-01-01"), ProtocolVersion::LATEST);
     }
 
     #[test]

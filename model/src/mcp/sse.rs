@@ -189,18 +189,9 @@ mod tests {
 
     #[test]
     fn a_blank_line_ends_an_event_in_all_three_line_endings() {
-        assert_eq!(
-            split(&[b"data: 1\n\ndata: 2\n\n"]),
-            ["data: 1\n\n", "data: 2\n\n"]
-        );
-        assert_eq!(
-            split(&[b"data: 1\r\n\r\n: c\r\n\r\n"]),
-            ["data: 1\r\n\r\n", ": c\r\n\r\n"]
-        );
-        assert_eq!(
-            split(&[b"data: 1\r\rdata: 2\r\r"]),
-            ["data: 1\r\r", "data: 2\r\r"]
-        );
+        assert_eq!(split(&[b"data: 1\n\ndata: 2\n\n"]), ["data: 1\n\n", "data: 2\n\n"]);
+        assert_eq!(split(&[b"data: 1\r\n\r\n: c\r\n\r\n"]), ["data: 1\r\n\r\n", ": c\r\n\r\n"]);
+        assert_eq!(split(&[b"data: 1\r\rdata: 2\r\r"]), ["data: 1\r\r", "data: 2\r\r"]);
     }
 
     #[test]
@@ -215,19 +206,10 @@ mod tests {
     fn an_event_over_the_limit_is_passed_on_in_parts_and_the_next_is_whole_again() {
         let mut splitter = Splitter::new(8);
         splitter.push(b"data: 123456");
-        assert_eq!(
-            splitter.next_piece(),
-            Some(Piece::Oversized("data: 123456".into()))
-        );
+        assert_eq!(splitter.next_piece(), Some(Piece::Oversized("data: 123456".into())));
         splitter.push(b"789\n\nid: 1\n\n");
-        assert_eq!(
-            splitter.next_piece(),
-            Some(Piece::Oversized("789\n\n".into()))
-        );
-        assert_eq!(
-            splitter.next_piece(),
-            Some(Piece::Event("id: 1\n\n".into()))
-        );
+        assert_eq!(splitter.next_piece(), Some(Piece::Oversized("789\n\n".into())));
+        assert_eq!(splitter.next_piece(), Some(Piece::Event("id: 1\n\n".into())));
     }
 
     #[test]
@@ -246,10 +228,7 @@ mod tests {
     #[test]
     fn what_is_encoded_is_parsed_back() {
         let event = Event::parse(&encode(Some("a-1"), r#"{"x":1}"#));
-        assert_eq!(
-            (event.id.as_deref(), event.data.as_deref()),
-            (Some("a-1"), Some(r#"{"x":1}"#))
-        );
+        assert_eq!((event.id.as_deref(), event.data.as_deref()), (Some("a-1"), Some(r#"{"x":1}"#)));
     }
 
     proptest! {

@@ -1,0 +1,85 @@
+//! The admin API: who may speak to it, and what there is to speak about.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::board::Board;
+use crate::config::AdminConfig;
+use crate::ledger::Ledger;
+use crate::upstream::Upstreams;
+
+mod faults;
+mod guard;
+mod sessions;
+mod upstreams;
+
+pub use faults::FaultView;
+use guard::Guard;
+pub use sessions::SessionView;
+pub use upstreams::UpstreamView;
+
+/// The largest body that a call may have, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What the admin API speaks about.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) board: Arc<Board>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) upstreams: Arc<Upstreams>,
+}
+
+/// Serves the admin API for as long as it is polled.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    config: AdminConfig,
+    admin: Admin,
+) -> io::Result<()> {
+    let guard = Arc::new(Guard::new(address, config));
+    axum::serve(listener, router(admin, guard)).await
+}
+
+fn router(admin: Admin, guard: Arc<Guard>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .merge(faults::routes())
+        .merge(sessions::routes())
+        .merge(upstreams::routes())
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+        })
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(admin)
+}
+
+/// A call that was not done: `{"error": "…", "status": 404}`.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error, "status": self.status.as_u16() });
+        (self.status, Json(body)).into_response()
+    }
+}

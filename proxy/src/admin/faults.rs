@@ -1,0 +1,168 @@
+//! `/faults`: the live faults, added, changed, renewed and removed.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use squall_model::fault::{Fault, FaultId};
+
+use super::{Admin, Refusal};
+use crate::board::{EditError, LiveFault};
+
+type Answer<T> = Result<T, Refusal>;
+
+pub(super) fn routes() -> Router<Admin> {
+    Router::new()
+        .route("/faults", get(list).post(add).delete(clear))
+        .route("/faults/{id}", get(show).put(replace).delete(remove))
+        .route("/faults/{id}/lease", post(renew))
+}
+
+/// A live fault as the API shows it: the fault, and what has become of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultView {
+    /// The fault, as it was added.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// How often traffic fitted its scope.
+    pub matches: u64,
+    /// How often it fired.
+    pub hits: u64,
+    /// What is left of its lease.
+    #[serde(default, with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
+    pub time_left: Option<Duration>,
+}
+
+impl From<&LiveFault> for FaultView {
+    fn from(live: &LiveFault) -> Self {
+        Self {
+            fault: live.fault.clone(),
+            matches: live.matches(),
+            hits: live.hits(),
+            time_left: live.time_left().map(|left| Duration::from_millis(left.as_millis() as u64)),
+        }
+    }
+}
+
+async fn list(State(admin): State<Admin>) -> Json<Vec<FaultView>> {
+    let snapshot = admin.board.snapshot();
+    Json(snapshot.faults().iter().map(|live| FaultView::from(&**live)).collect())
+}
+
+async fn add(State(admin): State<Admin>, body: Bytes) -> Answer<(StatusCode, Json<FaultView>)> {
+    let fault = parse(&body, |value| name(value, &admin))?;
+    let live = admin.board.add(fault)?;
+    tracing::info!(fault = %live.fault.id, effect = live.fault.effect.name(), "fault added");
+    Ok((StatusCode::CREATED, Json(FaultView::from(&*live))))
+}
+
+async fn clear(State(admin): State<Admin>) -> Json<Vec<FaultView>> {
+    let removed = admin.board.clear();
+    tracing::info!(faults = removed.len(), "faults cleared");
+    Json(removed.iter().map(|live| FaultView::from(&**live)).collect())
+}
+
+async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Answer<Json<FaultView>> {
+    let id = fault_id(id)?;
+    let snapshot = admin.board.snapshot();
+    let live = snapshot.faults().iter().find(|live| live.fault.id == id);
+    live.map(|live| Json(FaultView::from(&**live))).ok_or_else(|| EditError::Unknown(id).into())
+}
+
+async fn replace(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer<Json<FaultView>> {
+    let id = fault_id(id)?;
+    let fault = parse(&body, |value| {
+        value.entry("id").or_insert_with(|| Value::String(id.as_str().to_owned()));
+    })?;
+    if fault.id != id {
+        let error = format!("the path names `{id}` and the body `{}`", fault.id);
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error));
+    }
+    let live = admin.board.replace(fault)?;
+    tracing::info!(fault = %live.fault.id, effect = live.fault.effect.name(), "fault changed");
+    Ok(Json(FaultView::from(&*live)))
+}
+
+async fn remove(State(admin): State<Admin>, Path(id): Path<String>) -> Answer<Json<FaultView>> {
+    let live = admin.board.remove(&fault_id(id)?)?;
+    tracing::info!(fault = %live.fault.id, hits = live.hits(), "fault removed");
+    Ok(Json(FaultView::from(&*live)))
+}
+
+/// The body of a renewal: `{}` for the fault's own lease, or another.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Renewal {
+    #[serde(default, with = "humantime_serde::option")]
+    lease: Option<Duration>,
+}
+
+async fn renew(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer<Json<FaultView>> {
+    let renewal: Renewal = if body.is_empty() {
+        Renewal::default()
+    } else {
+        serde_json::from_slice(&body).map_err(bad)?
+    };
+    let live = admin.board.renew(&fault_id(id)?, renewal.lease)?;
+    Ok(Json(FaultView::from(&*live)))
+}
+
+/// Reads a fault, after its object was completed.
+fn parse(body: &[u8], complete: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Answer<Fault> {
+    let mut value: Value = serde_json::from_slice(body).map_err(bad)?;
+    let Some(object) = value.as_object_mut() else {
+        let error =
+            "a fault is an object such as {\"effect\": {\"latency\": {\"delay\": \"200ms\"}}}";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error));
+    };
+    complete(object);
+    serde_json::from_value(value).map_err(bad)
+}
+
+/// A fault without an id is named for its effect: `latency-1`, or the next number that is free.
+fn name(fault: &mut serde_json::Map<String, Value>, admin: &Admin) {
+    if fault.contains_key("id") {
+        return;
+    }
+    let effect = fault.get("effect").and_then(Value::as_object);
+    let Some(effect) = effect.and_then(|effect| effect.keys().next().cloned()) else {
+        return;
+    };
+    let snapshot = admin.board.snapshot();
+    let is_free = |id: &String| snapshot.faults().iter().all(|live| live.fault.id.as_str() != id);
+    let id = (1_u32..=u32::MAX).map(|number| format!("{effect}-{number}")).find(is_free);
+    fault.insert("id".to_owned(), id.into());
+}
+
+fn fault_id(text: String) -> Answer<FaultId> {
+    text.try_into().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{error}")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is an adapter for map_err")]
+fn bad(error: serde_json::Error) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, format!("this is not a fault: {error}"))
+}
+
+impl From<EditError> for Refusal {
+    fn from(error: EditError) -> Self {
+        let status = match error {
+            EditError::Unknown(_) => StatusCode::NOT_FOUND,
+            EditError::Exists(_) | EditError::Full => StatusCode::CONFLICT,
+            EditError::NoLease(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}

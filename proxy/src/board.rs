@@ -1,0 +1,462 @@
+//! The board of live faults: an immutable snapshot that is swapped whole, and the leases on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use squall_model::chance::{DrawKey, Seed};
+use squall_model::fault::{Fault, FaultId};
+use squall_model::scope::Subject;
+use squall_model::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Verdict};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How many faults may be live at once.
+const MOST_FAULTS: usize = 10_000;
+
+/// A fault on the board.
+#[derive(Debug)]
+pub(crate) struct LiveFault {
+    pub(crate) fault: Fault,
+    /// Tells this fault from others that had its id before.
+    serial: u64,
+    matches: AtomicU64,
+    hits: AtomicU64,
+    ends_at: Mutex<Option<Instant>>,
+    ended: CancellationToken,
+}
+
+/// A fault that fired, and what it decided.
+#[derive(Debug)]
+pub(crate) struct Decision<V> {
+    pub(crate) fault: Arc<LiveFault>,
+    pub(crate) verdict: V,
+}
+
+impl LiveFault {
+    fn new(fault: Fault, serial: u64, counters: (u64, u64)) -> Self {
+        Self {
+            ends_at: Mutex::new(fault.lease.map(|lease| Instant::now() + lease)),
+            fault,
+            serial,
+            matches: counters.0.into(),
+            hits: counters.1.into(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// How often traffic fitted the scope.
+    pub(crate) fn matches(&self) -> u64 {
+        self.matches.load(Ordering::Relaxed)
+    }
+
+    /// How often it fired.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// The time left on its lease.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.ends_at.lock().map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Resolves when the fault is removed, replaced, or its lease has run out.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    fn counters(&self) -> (u64, u64) {
+        (self.matches(), self.hits())
+    }
+
+    fn decide(&self, seed: Seed, key: DrawKey) -> Option<Verdict> {
+        let nth = self.matches.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut draw = seed.draw(self.fault.id.as_str(), key);
+        if !self.fault.chance.fires(nth, &mut draw) || !self.take_hit() {
+            return None;
+        }
+        Some(self.fault.effect.decide(&mut draw))
+    }
+
+    fn take_hit(&self) -> bool {
+        let most = self.fault.chance.max_hits.unwrap_or(u64::MAX);
+        let take = |hits| (hits < most).then_some(hits + 1);
+        self.hits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+/// All live faults at one instant, in the order in which they were added, by moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    all: Vec<Arc<LiveFault>>,
+    connection: Vec<Arc<LiveFault>>,
+    exchange: Vec<Arc<LiveFault>>,
+    message: Vec<Arc<LiveFault>>,
+}
+
+impl Snapshot {
+    fn new(all: Vec<Arc<LiveFault>>) -> Self {
+        let of = |moment| {
+            let acts_then = |live: &&Arc<LiveFault>| live.fault.effect.moment() == moment;
+            all.iter().filter(acts_then).cloned().collect()
+        };
+        Self {
+            connection: of(Moment::Connection),
+            exchange: of(Moment::Exchange),
+            message: of(Moment::Message),
+            all,
+        }
+    }
+
+    /// Every live fault.
+    pub(crate) fn faults(&self) -> &[Arc<LiveFault>] {
+        &self.all
+    }
+
+    /// Whether any fault acts on messages.
+    pub(crate) fn acts_on_messages(&self) -> bool {
+        !self.message.is_empty()
+    }
+
+    fn find(&self, id: &FaultId) -> Option<&Arc<LiveFault>> {
+        self.all.iter().find(|live| live.fault.id == *id)
+    }
+}
+
+/// The live faults, shared by all threads of a proxy.
+#[derive(Debug)]
+pub(crate) struct Board {
+    seed: Seed,
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while the board is edited.
+    edit: Mutex<Serial>,
+    changed: watch::Sender<()>,
+    arrivals: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Serial(u64);
+
+impl Serial {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// Why the board could not be edited.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditError {
+    #[error("there is a fault `{0}` already; change it with PUT, or choose another id")]
+    Exists(FaultId),
+    #[error("there is no fault `{0}`")]
+    Unknown(FaultId),
+    #[error("fault `{0}` has no lease to renew")]
+    NoLease(FaultId),
+    #[error("there are {MOST_FAULTS} faults already; remove some first")]
+    Full,
+}
+
+impl Board {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self {
+            seed,
+            snapshot: ArcSwap::default(),
+            edit: Mutex::default(),
+            changed: watch::Sender::new(()),
+            arrivals: AtomicU64::new(0),
+        }
+    }
+
+    /// The faults that are live now.
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Tells of every change to the set of faults.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The number of this arrival, from 1: what to draw from where there is no operation id.
+    pub(crate) fn arrival(&self) -> DrawKey {
+        DrawKey::Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn add(&self, fault: Fault) -> Result<Arc<LiveFault>, EditError> {
+        let mut serial = self.edit.lock();
+        let mut all = self.snapshot().faults().to_vec();
+        if self.snapshot().find(&fault.id).is_some() {
+            return Err(EditError::Exists(fault.id));
+        }
+        if all.len() >= MOST_FAULTS {
+            return Err(EditError::Full);
+        }
+        let live = Arc::new(LiveFault::new(fault, serial.next(), (0, 0)));
+        all.push(live.clone());
+        self.publish(all);
+        Ok(live)
+    }
+
+    /// Puts another fault in the place of one with the same id. Its counters go on; what waits on
+    /// the old one is freed.
+    pub(crate) fn replace(&self, fault: Fault) -> Result<Arc<LiveFault>, EditError> {
+        let mut serial = self.edit.lock();
+        let mut all = self.snapshot().faults().to_vec();
+        let Some(place) = all.iter_mut().find(|live| live.fault.id == fault.id) else {
+            return Err(EditError::Unknown(fault.id));
+        };
+        let live = Arc::new(LiveFault::new(fault, serial.next(), place.counters()));
+        let old = std::mem::replace(place, live.clone());
+        self.publish(all);
+        old.ended.cancel();
+        Ok(live)
+    }
+
+    pub(crate) fn remove(&self, id: &FaultId) -> Result<Arc<LiveFault>, EditError> {
+        let removed = self.remove_where(|live| live.fault.id == *id);
+        removed.into_iter().next().ok_or_else(|| EditError::Unknown(id.clone()))
+    }
+
+    pub(crate) fn clear(&self) -> Vec<Arc<LiveFault>> {
+        self.remove_where(|_| true)
+    }
+
+    /// Starts a fault's lease again, in its full length or another.
+    pub(crate) fn renew(
+        &self,
+        id: &FaultId,
+        lease: Option<Duration>,
+    ) -> Result<Arc<LiveFault>, EditError> {
+        let _editing = self.edit.lock();
+        let snapshot = self.snapshot();
+        let live = snapshot.find(id).ok_or_else(|| EditError::Unknown(id.clone()))?;
+        let lease = lease.or(live.fault.lease).ok_or_else(|| EditError::NoLease(id.clone()))?;
+        *live.ends_at.lock() = Some(Instant::now() + lease);
+        self.changed.send_replace(());
+        Ok(live.clone())
+    }
+
+    /// Ends faults when their leases run out, for as long as it is polled.
+    pub(crate) async fn keep_leases(&self) {
+        let mut changed = self.subscribe();
+        loop {
+            let now = Instant::now();
+            for live in self.remove_where(|live| live.ends_at.lock().is_some_and(|end| end <= now))
+            {
+                tracing::info!(fault = %live.fault.id, hits = live.hits(), "lease ran out");
+            }
+            let next =
+                self.snapshot().faults().iter().filter_map(|live| *live.ends_at.lock()).min();
+            tokio::select! {
+                () = sleep_until(next) => {}
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// What connection faults that this connection has not met yet decide about it.
+    pub(crate) fn decide_connection(
+        &self,
+        met: &mut Met,
+        key: DrawKey,
+    ) -> Vec<Decision<ConnectionVerdict>> {
+        let snapshot = self.snapshot();
+        if snapshot.connection.is_empty() {
+            return Vec::new();
+        }
+        let before = met.0;
+        let fresh = snapshot.connection.iter().filter(|live| live.serial > before);
+        let newest = snapshot.connection.iter().map(|live| live.serial).max();
+        met.0 = met.0.max(newest.unwrap_or_default());
+        let decided = fresh.filter_map(|live| match live.decide(self.seed, key)? {
+            Verdict::Connection(verdict) => Some(Decision { fault: live.clone(), verdict }),
+            Verdict::Exchange(_) | Verdict::Message(_) => None,
+        });
+        decided.collect()
+    }
+
+    /// What exchange faults decide about the subject, in the order of the board. The first verdict
+    /// that ends the exchange is the last; faults behind it are not asked.
+    pub(crate) fn decide_exchange(
+        &self,
+        subject: &Subject<'_>,
+        key: DrawKey,
+    ) -> Vec<Decision<ExchangeVerdict>> {
+        let snapshot = self.snapshot();
+        let mut decisions = Vec::new();
+        for live in &snapshot.exchange {
+            if !live.fault.matches(subject) {
+                continue;
+            }
+            let Some(Verdict::Exchange(verdict)) = live.decide(self.seed, key) else {
+                continue;
+            };
+            let ends = !matches!(verdict, ExchangeVerdict::Wait(_));
+            decisions.push(Decision { fault: live.clone(), verdict });
+            if ends {
+                break;
+            }
+        }
+        decisions
+    }
+
+    /// What message faults decide about the subject, in the order of the board, until one of them
+    /// takes the message away.
+    pub(crate) fn decide_message(
+        &self,
+        subject: &Subject<'_>,
+        key: DrawKey,
+    ) -> Vec<Decision<MessageVerdict>> {
+        let snapshot = self.snapshot();
+        let mut decisions = Vec::new();
+        for live in &snapshot.message {
+            if !live.fault.matches(subject) {
+                continue;
+            }
+            let Some(Verdict::Message(verdict)) = live.decide(self.seed, key) else {
+                continue;
+            };
+            let ends = !matches!(verdict, MessageVerdict::Delay(_));
+            decisions.push(Decision { fault: live.clone(), verdict });
+            if ends {
+                break;
+            }
+        }
+        decisions
+    }
+
+    fn remove_where(&self, gone: impl Fn(&LiveFault) -> bool) -> Vec<Arc<LiveFault>> {
+        let _editing = self.edit.lock();
+        let all = self.snapshot().faults().to_vec();
+        let (removed, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|live| gone(live));
+        if !removed.is_empty() {
+            self.publish(kept);
+            for live in &removed {
+                live.ended.cancel();
+            }
+        }
+        removed
+    }
+
+    fn publish(&self, all: Vec<Arc<LiveFault>>) {
+        self.snapshot.store(Arc::new(Snapshot::new(all)));
+        self.changed.send_replace(());
+    }
+}
+
+/// Which connection faults a connection has met already, so that each decides about it once: all up
+/// to this serial.
+#[derive(Debug, Default)]
+pub(crate) struct Met(u64);
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use squall_model::scope::Direction;
+
+    fn fault(json: &str) -> Fault {
+        serde_json::from_str(json).expect(json)
+    }
+
+    fn status(id: &str, extra: &str) -> Fault {
+        fault(&format!(r#"{{"id":"{id}","effect":{{"http-status":{{"status":503}}}}{extra}}}"#))
+    }
+
+    fn hits(board: &Board, requests: u64) -> u64 {
+        let headers = HeaderMap::new();
+        let subject = Subject {
+            direction: Direction::Request,
+            http_method: "POST",
+            headers: &headers,
+            session: None,
+            messages: &[],
+        };
+        let decide = |_| board.decide_exchange(&subject, board.arrival()).len() as u64;
+        (0..requests).map(decide).sum()
+    }
+
+    fn board(faults: impl IntoIterator<Item = Fault>) -> Board {
+        let board = Board::new(Seed::new(1));
+        for fault in faults {
+            board.add(fault).expect("a new id");
+        }
+        board
+    }
+
+    #[test]
+    fn a_fault_is_spent_after_max_hits() {
+        let board = board([status("a", r#","chance":{"max_hits":3}"#)]);
+        assert_eq!(hits(&board, 10), 3);
+        assert_eq!(board.snapshot().faults()[0].counters(), (10, 3));
+    }
+
+    #[test]
+    fn waits_add_up_and_the_first_verdict_that_ends_the_exchange_is_the_last() {
+        let wait = |id: &str| {
+            fault(&format!(r#"{{"id":"{id}","effect":{{"latency":{{"delay":"1s"}}}}}}"#))
+        };
+        let board = board([wait("a"), wait("b"), status("c", ""), wait("d")]);
+        assert_eq!(hits(&board, 1), 3);
+        assert_eq!(board.snapshot().faults()[3].hits(), 0);
+    }
+
+    #[test]
+    fn an_id_is_unique_and_an_unknown_one_is_said() {
+        let board = board([status("a", "")]);
+        assert!(matches!(board.add(status("a", "")), Err(EditError::Exists(_))));
+        assert!(matches!(board.replace(status("b", "")), Err(EditError::Unknown(_))));
+        assert!(matches!(board.remove(&"b".parse().expect("an id")), Err(EditError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_replaced_fault_keeps_its_place_and_its_counters_and_ends_the_old_one() {
+        let board = board([status("a", ""), status("b", "")]);
+        hits(&board, 2);
+        let old = board.snapshot().faults()[0].clone();
+        board.replace(status("a", r#","chance":{"probability":0}"#)).expect("a is there");
+        assert!(old.ended.is_cancelled());
+        assert_eq!(board.snapshot().faults()[0].hits(), 2);
+        assert_eq!(hits(&board, 1), 1, "b fires now");
+    }
+
+    #[test]
+    fn a_connection_meets_each_fault_once() {
+        let reset = |id: &str| {
+            fault(&format!(r#"{{"id":"{id}","effect":{{"reset":{{"at":"connection"}}}}}}"#))
+        };
+        let board = board([reset("a")]);
+        let mut met = Met::default();
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 0);
+        board.add(reset("b")).expect("a new id");
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_runs_out_unless_it_is_renewed() {
+        let board = board([status("a", r#","lease":"10s""#), status("b", "")]);
+        let a = "a".parse().expect("an id");
+        let test = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            board.renew(&a, None).expect("a has a lease");
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            assert_eq!(board.snapshot().faults().len(), 2);
+            let live = board.snapshot().faults()[0].clone();
+            live.ended().await;
+            assert_eq!(board.snapshot().faults()[0].fault.id.as_str(), "b");
+        };
+        tokio::select! { () = test => {}, () = board.keep_leases() => {} }
+    }
+}

@@ -1,0 +1,166 @@
+//! What an exchange is, read from its head and the first 64 KiB of its JSON body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use squall_model::chance::DrawKey;
+use squall_model::mcp::envelope::{Envelope, Kind};
+use squall_model::mcp::header;
+use squall_model::operation::OperationId;
+use squall_model::scope::{Direction, MessageSubject, Subject};
+
+use crate::board::Board;
+use crate::config::CLASSIFY_LIMIT;
+use crate::record::Hit;
+use crate::stream::{Body, Held};
+
+/// How long a body may take until it is forwarded unclassified.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// An exchange, as far as faults and the ledger look at it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) messages: Vec<MessageSubject<'static>>,
+    /// The ids of the requests among the messages, as they were written.
+    pub(crate) ids: Vec<Box<serde_json::value::RawValue>>,
+    pub(crate) is_batch: bool,
+    pub(crate) operation: Option<OperationId>,
+    pub(crate) key: DrawKey,
+}
+
+impl Exchange {
+    /// The exchange as faults match it.
+    pub(crate) fn subject(&self, direction: Direction) -> Subject<'_> {
+        self.subject_with(direction, &self.messages)
+    }
+
+    /// The exchange with other messages in the place of its own.
+    pub(crate) fn subject_with<'a>(
+        &'a self,
+        direction: Direction,
+        messages: &'a [MessageSubject<'a>],
+    ) -> Subject<'a> {
+        Subject {
+            direction,
+            http_method: self.method.as_str(),
+            headers: &self.headers,
+            session: self.session.as_deref(),
+            messages,
+        }
+    }
+
+    /// The exchange as injections record it.
+    pub(crate) fn hit(&self) -> Hit<'_> {
+        let method = self.messages.first().and_then(|message| message.method.as_deref());
+        Hit { operation: self.operation, session: self.session.as_deref(), method }
+    }
+
+    /// Whether it asks for a new session.
+    pub(crate) fn is_initialize(&self) -> bool {
+        self.messages.iter().any(|message| message.method.as_deref() == Some("initialize"))
+    }
+}
+
+/// Reads what a request is. Gives back its body, whole, for forwarding.
+pub(crate) async fn classify(
+    parts: &Parts,
+    body: Incoming,
+    board: &Board,
+) -> Result<(Exchange, Body), hyper::Error> {
+    let is_json = parts.method == Method::POST && has_json(&parts.headers);
+    let held = if is_json && fits(&body) { hold(body).await? } else { Held::nothing(body) };
+    let mut exchange = Exchange {
+        method: parts.method.clone(),
+        headers: parts.headers.clone(),
+        session: session(&parts.headers),
+        messages: Vec::new(),
+        ids: Vec::new(),
+        is_batch: false,
+        operation: operation(&parts.headers),
+        key: DrawKey::Arrival(0),
+    };
+    if is_json && let Some(whole) = held.whole() {
+        read_messages(&mut exchange, whole);
+    }
+    exchange.key = exchange.operation.map_or_else(|| board.arrival(), DrawKey::Operation);
+    Ok((exchange, Body::Held(held)))
+}
+
+fn read_messages(exchange: &mut Exchange, body: &[u8]) {
+    let Ok(envelope) = Envelope::peek(body) else {
+        return;
+    };
+    exchange.is_batch = matches!(envelope, Envelope::Batch(_));
+    for message in envelope.messages() {
+        if let (Kind::Request, Some(id)) = (message.kind, message.id) {
+            exchange.ids.push(id.to_owned());
+        }
+        exchange.operation = exchange.operation.or(message.operation);
+        exchange.messages.push(MessageSubject {
+            kind: message.kind,
+            method: message.method.as_deref().map(|text| text.to_owned().into()),
+            name: message.name.as_deref().map(|text| text.to_owned().into()),
+        });
+    }
+}
+
+/// A body whose declared length is beyond the limit is not worth holding.
+fn fits(body: &Incoming) -> bool {
+    body.size_hint().lower() <= CLASSIFY_LIMIT as u64
+}
+
+async fn hold(mut body: Incoming) -> Result<Held, hyper::Error> {
+    let exact = body.size_hint().exact();
+    let deadline = tokio::time::sleep(HOLD);
+    let mut deadline = std::pin::pin!(deadline);
+    let mut data = BytesMut::new();
+    let mut first = Bytes::new();
+    let mut trailers = None;
+    while data.len() + first.len() <= CLASSIFY_LIMIT {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            () = &mut deadline => return Ok(Held::part(joined(first, data), body, exact)),
+        };
+        match frame.transpose()?.map(http_body::Frame::into_data) {
+            None => return Ok(Held::all(joined(first, data), trailers, exact)),
+            // Most bodies come in one piece, which is kept as it is.
+            Some(Ok(chunk)) if first.is_empty() && data.is_empty() => first = chunk,
+            Some(Ok(chunk)) => {
+                data.extend_from_slice(&std::mem::take(&mut first));
+                data.extend_from_slice(&chunk);
+            }
+            Some(Err(frame)) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    Ok(Held::part(joined(first, data), body, exact))
+}
+
+fn joined(first: Bytes, data: BytesMut) -> Bytes {
+    if first.is_empty() { data.freeze() } else { first }
+}
+
+fn has_json(headers: &HeaderMap) -> bool {
+    let essence = |text: &str| {
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case(header::JSON)
+    };
+    let value = headers.get(http::header::CONTENT_TYPE);
+    value.is_none_or(|value| value.to_str().is_ok_and(essence))
+}
+
+fn session(headers: &HeaderMap) -> Option<Arc<str>> {
+    headers.get(header::SESSION_ID)?.to_str().ok().map(Arc::from)
+}
+
+fn operation(headers: &HeaderMap) -> Option<OperationId> {
+    OperationId::from_traceparent(headers.get(header::TRACEPARENT)?.to_str().ok()?)
+}

@@ -1,0 +1,140 @@
+//! What a proxy needs to know before it can run.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use squall_model::chance::Seed;
+use squall_model::fault::Fault;
+
+/// How much of a JSON body is held back until it is classified, in bytes.
+pub const CLASSIFY_LIMIT: usize = 64 * 1024;
+
+/// A proxy, ready to be bound.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The replicas behind it, at least one.
+    pub upstreams: Vec<UpstreamAddress>,
+    /// The admin API, if any.
+    pub admin: Option<AdminConfig>,
+    /// Faults that are live from the start.
+    pub faults: Vec<Fault>,
+    /// What all decisions are drawn from.
+    pub seed: Seed,
+    /// How many threads carry traffic, each with its own runtime and listener.
+    pub threads: usize,
+    /// Where every injection is appended, as history records.
+    pub history: Option<PathBuf>,
+}
+
+/// The admin API's listener and who may speak to it.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The bearer token that every request must carry, if any.
+    pub token: Option<String>,
+    /// Whether an address beyond loopback is allowed without a token.
+    pub open: bool,
+}
+
+/// Where a replica listens: the host and port of an `http://` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamAddress {
+    host: String,
+    port: u16,
+}
+
+impl UpstreamAddress {
+    /// Host name or IP address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// A text that is no upstream.
+#[derive(Debug, thiserror::Error)]
+#[error("`{found}` is not an upstream: {why}; http://HOST:PORT was expected")]
+pub struct BadUpstream {
+    found: String,
+    why: &'static str,
+}
+
+impl FromStr for UpstreamAddress {
+    type Err = BadUpstream;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = |why| BadUpstream { found: text.to_owned(), why };
+        let uri: http::Uri = text.parse().map_err(|_| bad("it is not a URL"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(bad("TLS is not spoken to upstreams yet")),
+            _ => return Err(bad("it does not begin with http://")),
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(bad("it has a path, and paths are passed on as the client sends them"));
+        }
+        let port = port(&uri).ok_or_else(|| bad("its port is not 1 to 65535"))?;
+        let host =
+            uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port })
+    }
+}
+
+/// The port, 80 where none is given; `None` where it is not one.
+fn port(uri: &http::Uri) -> Option<u16> {
+    let authority = uri.authority()?;
+    let has_port = authority.as_str().len() > authority.host().len();
+    if has_port { authority.port_u16().filter(|port| *port > 0) } else { Some(80) }
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "http://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "http://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_the_host_and_port_of_an_http_url() {
+        for (text, host, port) in [
+            ("http://127.0.0.1:3000", "127.0.0.1", 3000),
+            ("http://server-1", "server-1", 80),
+            ("http://[::1]:9/", "::1", 9),
+        ] {
+            let address: UpstreamAddress = text.parse().expect(text);
+            assert_eq!((address.host(), address.port()), (host, port));
+        }
+    }
+
+    #[test]
+    fn what_is_no_upstream_is_refused_with_a_reason() {
+        for (text, why) in [
+            ("127.0.0.1:3000", "http://"),
+            ("https://a:1", "TLS"),
+            ("http://a:1/mcp", "path"),
+            ("", "URL"),
+            ("http://a:99999", "65535"),
+            ("http://a:0", "65535"),
+        ] {
+            let error = text.parse::<UpstreamAddress>().expect_err(text).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

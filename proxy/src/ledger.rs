@@ -1,0 +1,105 @@
+//! The session ledger: which replica a session lives on, and whether a fault has ended it.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use squall_model::fault::FaultId;
+
+const SHARDS: usize = 16;
+/// Sessions that a shard remembers; the one that was idle longest makes room.
+const SHARD_SIZE: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
+
+/// What the proxy knows of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The upstream, by its number, that it was made on or last answered by.
+    pub(crate) home: Option<usize>,
+    /// The fault that expired it.
+    pub(crate) expired_by: Option<FaultId>,
+}
+
+/// The sessions seen on the wire, in shards so that threads seldom meet.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    hasher: RandomState,
+    shards: Vec<Mutex<LruCache<Arc<str>, Session>>>,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        let shard = |_| Mutex::new(LruCache::new(SHARD_SIZE));
+        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(shard).collect() }
+    }
+
+    /// What is known of the session, which counts as its use.
+    pub(crate) fn get(&self, session: &str) -> Option<Session> {
+        self.shard(session).lock().get(session).cloned()
+    }
+
+    /// The session lives on this upstream from now on.
+    pub(crate) fn bind(&self, session: &str, home: usize) {
+        self.edit(session, |entry| entry.home = Some(home));
+    }
+
+    /// The fault has ended the session, as far as clients can tell.
+    pub(crate) fn expire(&self, session: &str, fault: FaultId) {
+        self.edit(session, |entry| entry.expired_by = Some(fault));
+    }
+
+    /// The session has ended by itself.
+    pub(crate) fn forget(&self, session: &str) {
+        self.shard(session).lock().pop(session);
+    }
+
+    /// All sessions, in no order.
+    pub(crate) fn sessions(&self) -> Vec<(Arc<str>, Session)> {
+        let list = |shard: &Mutex<LruCache<Arc<str>, Session>>| -> Vec<_> {
+            shard.lock().iter().map(|(id, session)| (id.clone(), session.clone())).collect()
+        };
+        self.shards.iter().flat_map(list).collect()
+    }
+
+    fn edit(&self, session: &str, change: impl FnOnce(&mut Session)) {
+        let mut shard = self.shard(session).lock();
+        if let Some(entry) = shard.get_mut(session) {
+            change(entry);
+        } else {
+            let mut entry = Session::default();
+            change(&mut entry);
+            shard.put(session.into(), entry);
+        }
+    }
+
+    fn shard(&self, session: &str) -> &Mutex<LruCache<Arc<str>, Session>> {
+        &self.shards[self.hasher.hash_one(session) as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_keeps_its_home_when_it_expires() {
+        let ledger = Ledger::new();
+        ledger.bind("s", 2);
+        let fault: FaultId = "f".parse().expect("an id");
+        ledger.expire("s", fault.clone());
+        assert_eq!(ledger.get("s"), Some(Session { home: Some(2), expired_by: Some(fault) }));
+        ledger.forget("s");
+        assert_eq!(ledger.get("s"), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_sessions_a_peer_invents() {
+        let ledger = Ledger::new();
+        for number in 0..200_000 {
+            ledger.bind(&number.to_string(), 0);
+        }
+        assert!(ledger.sessions().len() <= SHARDS * SHARD_SIZE.get());
+        assert!(ledger.get("199999").is_some());
+    }
+}

@@ -1,0 +1,230 @@
+//! The proxy as a whole: bound first, so that every error comes before any traffic; then run.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use squall_model::fault::FaultId;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin};
+use crate::board::Board;
+use crate::config::{AdminConfig, Config};
+use crate::connection::{self, Proxying};
+use crate::delay::Delay;
+use crate::ledger::Ledger;
+use crate::listen;
+use crate::record::Recorder;
+use crate::upstream::Upstreams;
+
+/// A proxy that has its sockets, and may run.
+#[derive(Debug)]
+pub struct Proxy {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+    admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
+    shared: Shared,
+}
+
+/// What all threads share.
+#[derive(Clone, Debug)]
+struct Shared {
+    board: Arc<Board>,
+    ledger: Arc<Ledger>,
+    upstreams: Arc<Upstreams>,
+    recorder: Arc<Recorder>,
+}
+
+/// Why a proxy could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// No replica was named.
+    #[error("no upstream was given: name at least one with --upstream http://HOST:PORT")]
+    NoUpstream,
+    /// A socket could not be had.
+    #[error("cannot listen on {address} ({purpose}): {}", reason(.source))]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What it was for.
+        purpose: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin API would be open to the network.
+    #[error(
+        "the admin API on {0} would be open to everybody: give it a token with --admin-token, listen on loopback, or say --admin-open"
+    )]
+    OpenAdmin(SocketAddr),
+    /// The injections could not be written down.
+    #[error("cannot write the history {}: {}", .path.display(), reason(.source))]
+    History {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two faults have one name.
+    #[error("two faults are named `{0}`; ids are unique")]
+    TwoFaults(FaultId),
+}
+
+/// The system's reason in words, with the advice that people need most often.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; choose another one".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a running proxy ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A thread could not be started, or could not make its runtime.
+    #[error("a proxy thread could not start")]
+    Thread(#[source] io::Error),
+}
+
+impl Proxy {
+    /// Takes all sockets and files that the proxy needs.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        if config.upstreams.is_empty() {
+            return Err(BindError::NoUpstream);
+        }
+        let listen_error =
+            |purpose, address| move |source| BindError::Listen { address, purpose, source };
+        let listeners = listen::bind(config.listen, config.threads)
+            .map_err(listen_error("proxy", config.listen))?;
+        let address = listeners[0].local_addr().map_err(listen_error("proxy", config.listen))?;
+        let admin = config.admin.map(bind_admin).transpose()?;
+        let recorder = Recorder::open(config.history.as_deref()).map_err(|source| {
+            BindError::History { path: config.history.unwrap_or_default(), source }
+        })?;
+        let board = Board::new(config.seed);
+        for fault in config.faults {
+            let id = fault.id.clone();
+            board.add(fault).map_err(|_| BindError::TwoFaults(id))?;
+        }
+        let shared = Shared {
+            board: Arc::new(board),
+            ledger: Arc::new(Ledger::new()),
+            upstreams: Arc::new(Upstreams::new(config.upstreams)),
+            recorder: Arc::new(recorder),
+        };
+        Ok(Self { listeners, address, admin, shared })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the admin API listens.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address, _)| *address)
+    }
+
+    /// Carries traffic until `shutdown`, one thread and runtime for each listener.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        let mut threads = Vec::new();
+        for (number, listener) in self.listeners.into_iter().enumerate() {
+            let (shared, shutdown) = (self.shared.clone(), shutdown.clone());
+            let traffic = async move { carry_traffic(listener, shared, shutdown).await };
+            threads.push(spawn(format!("proxy-{number}"), traffic).map_err(RunError::Thread)?);
+        }
+        let (shared, admin) = (self.shared, self.admin);
+        let stop = shutdown.clone();
+        let house = async move { keep_house(admin, shared, stop).await };
+        threads.push(spawn("proxy-admin".to_owned(), house).map_err(RunError::Thread)?);
+        let mut outcome = Ok(());
+        for thread in threads {
+            if let Ok(Err(error)) = thread.await {
+                shutdown.cancel();
+                outcome = Err(RunError::Thread(error));
+            }
+        }
+        outcome
+    }
+}
+
+fn bind_admin(config: AdminConfig) -> Result<(TcpListener, SocketAddr, AdminConfig), BindError> {
+    if !config.listen.ip().is_loopback() && config.token.is_none() && !config.open {
+        return Err(BindError::OpenAdmin(config.listen));
+    }
+    let error = |source| BindError::Listen { address: config.listen, purpose: "admin API", source };
+    let listener = listen::bind_alone(config.listen).map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address, config))
+}
+
+/// Runs a future on a thread and a runtime of its own.
+fn spawn(
+    name: String,
+    future: impl Future<Output = io::Result<()>> + Send + 'static,
+) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+    let (done, outcome) = oneshot::channel();
+    thread::Builder::new().name(name).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let _ = done.send(runtime.and_then(|runtime| runtime.block_on(future)));
+    })?;
+    Ok(outcome)
+}
+
+async fn carry_traffic(
+    listener: TcpListener,
+    shared: Shared,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let proxying = Arc::new(Proxying {
+        board: shared.board,
+        ledger: shared.ledger,
+        upstreams: shared.upstreams,
+        recorder: shared.recorder,
+        delay: Delay::start()?,
+    });
+    let connections = TaskTracker::new();
+    loop {
+        tokio::select! {
+            stream = listen::accept(&listener) => {
+                connections.spawn(connection::serve(stream, proxying.clone(), shutdown.clone()));
+            }
+            () = shutdown.cancelled() => break,
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+async fn keep_house(
+    admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
+    shared: Shared,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let board = shared.board.clone();
+    let serve = async move {
+        match admin {
+            Some((listener, address, config)) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let admin = Admin {
+                    board: shared.board,
+                    ledger: shared.ledger,
+                    upstreams: shared.upstreams,
+                };
+                admin::serve(listener, address, config, admin).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serve => served,
+        () = board.keep_leases() => Ok(()),
+        () = shutdown.cancelled() => Ok(()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Bodies on their way through: passed on as they come, or, for SSE, event by event where a fault
+//! acts on messages.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+mod events;
+
+pub(crate) use events::{EventStream, EventStreamContext};
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the peer's body could not be read")]
+    Peer(#[from] hyper::Error),
+    #[error("the connection was reset by a fault")]
+    Reset,
+}
+
+/// A body that the proxy sends, in either direction.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// As it comes.
+    Incoming(Incoming),
+    /// A held beginning, then as it comes.
+    Held(Held),
+    /// SSE, cut into events.
+    Events(Box<EventStream>),
+    /// Made here.
+    Own(Option<Bytes>),
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Own(Some(text.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+    }
+}
+
+/// A body whose beginning was held back until it was classified.
+#[derive(Debug)]
+pub(crate) struct Held {
+    start: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Option<Incoming>,
+    /// The length that the sender declared. A body without one stays without one.
+    left: Option<u64>,
+}
+
+impl Held {
+    /// A body of which nothing was held.
+    pub(crate) fn nothing(body: Incoming) -> Self {
+        let left = HttpBody::size_hint(&body).exact();
+        Self { start: None, trailers: None, rest: Some(body), left }
+    }
+
+    /// A body that was held from beginning to end.
+    pub(crate) fn all(data: Bytes, trailers: Option<HeaderMap>, left: Option<u64>) -> Self {
+        Self { start: Some(data), trailers, rest: None, left }
+    }
+
+    /// A body that was held in part.
+    pub(crate) fn part(data: Bytes, rest: Incoming, left: Option<u64>) -> Self {
+        Self { start: Some(data), trailers: None, rest: Some(rest), left }
+    }
+
+    /// The whole body, if it was held from beginning to end.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        self.start.as_deref().filter(|_| self.rest.is_none())
+    }
+
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(start) = self.start.take()
+            && !start.is_empty()
+        {
+            self.left = self.left.map(|left| left.saturating_sub(start.len() as u64));
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        match &mut self.rest {
+            Some(rest) => poll_incoming(rest, context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.start.as_ref().is_none_or(Bytes::is_empty)
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn poll_incoming(
+    body: &mut Incoming,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    Pin::new(body).poll_frame(context).map_err(BodyError::Peer)
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Incoming(body) => poll_incoming(body, context),
+            Self::Held(held) => held.poll_frame(context),
+            Self::Events(events) => events.poll_frame(context),
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Held(held) => held.is_end_stream(),
+            Self::Events(_) => false,
+            Self::Own(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(body) => body.size_hint(),
+            Self::Held(held) => held.size_hint(),
+            Self::Events(events) => events.size_hint(),
+            Self::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The replicas behind the proxy: choosing one, connecting to it, and saying why it failed.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::config::UpstreamAddress;
+use crate::stream::Body;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an upstream that could not be reached is passed over.
+const PASS_OVER: Duration = Duration::from_millis(250);
+
+/// All upstreams of a proxy, shared by its threads.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    list: Vec<Upstream>,
+    turn: AtomicUsize,
+    start: Instant,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) address: UpstreamAddress,
+    /// Until when it is passed over: milliseconds since the proxy's start.
+    down_until: AtomicU64,
+}
+
+/// Why an upstream gave no answer. The text is what clients see in `x-squall-upstream-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    /// No replica could be reached: the request was certainly not executed.
+    #[error("refused")]
+    Refused,
+    /// As above, but without an answer to the attempt.
+    #[error("connect-timeout")]
+    ConnectTimeout,
+    /// The connection broke after the request began to go out.
+    #[error("reset")]
+    Reset,
+    /// The upstream closed the connection instead of answering.
+    #[error("closed")]
+    Closed,
+    /// It answered with something that is not HTTP.
+    #[error("invalid-response")]
+    Invalid,
+}
+
+/// The idle connections to upstreams of one downstream connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Mutex<Vec<(usize, SendRequest<Body>)>>);
+
+impl Upstreams {
+    pub(crate) fn new(addresses: Vec<UpstreamAddress>) -> Self {
+        let upstream = |address| Upstream { address, down_until: AtomicU64::new(0) };
+        let list = addresses.into_iter().map(upstream).collect();
+        Self { list, turn: AtomicUsize::new(0), start: Instant::now() }
+    }
+
+    /// The upstream of this number.
+    pub(crate) fn get(&self, number: usize) -> Option<&Upstream> {
+        self.list.get(number)
+    }
+
+    /// All of them, in the order of their numbers, and whether each is passed over now.
+    pub(crate) fn health(&self) -> impl Iterator<Item = (&Upstream, bool)> {
+        self.list.iter().map(|upstream| (upstream, self.is_down(upstream)))
+    }
+
+    /// Sends the request to its session's home, or to the next upstream in turn; and to another one
+    /// as long as not a byte of it has gone out.
+    pub(crate) async fn send(
+        &self,
+        pool: &Pool,
+        home: Option<usize>,
+        mut request: Request<Body>,
+    ) -> Result<(usize, Response<Incoming>), UpstreamError> {
+        let first = home.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed));
+        let mut failure = UpstreamError::Refused;
+        for number in self.candidates(first) {
+            match self.send_to(pool, number, request).await {
+                Ok(response) => return Ok((number, response)),
+                Err(Attempt::Failed(error)) => return Err(error),
+                Err(Attempt::Unsent(error, unsent)) => {
+                    failure = error;
+                    request = *unsent;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// The upstreams to try: from `first` on in a ring, those that are passed over at the end.
+    fn candidates(&self, first: usize) -> Vec<usize> {
+        let count = self.list.len();
+        let ring = (0..count).map(|step| (first + step) % count);
+        let (down, up): (Vec<_>, Vec<_>) = ring.partition(|n| self.is_down(&self.list[*n]));
+        up.into_iter().chain(down).collect()
+    }
+
+    async fn send_to(
+        &self,
+        pool: &Pool,
+        number: usize,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, Attempt> {
+        if let Some(sender) = pool.take(number).await {
+            match pool.exchange(number, sender, request).await {
+                // The idle connection was stale: a new one is no second attempt.
+                Err(Attempt::Unsent(_, unsent)) => request = *unsent,
+                outcome => return outcome,
+            }
+        }
+        let upstream = &self.list[number];
+        match connect(&upstream.address).await {
+            Ok(sender) => {
+                upstream.down_until.store(0, Ordering::Relaxed);
+                pool.exchange(number, sender, request).await
+            }
+            Err(error) => {
+                let until = self.start.elapsed() + PASS_OVER;
+                upstream.down_until.store(until.as_millis() as u64, Ordering::Relaxed);
+                tracing::debug!(upstream = %upstream.address, %error, "passed over for a while");
+                Err(Attempt::Unsent(error, Box::new(request)))
+            }
+        }
+    }
+
+    fn is_down(&self, upstream: &Upstream) -> bool {
+        let until = upstream.down_until.load(Ordering::Relaxed);
+        until > self.start.elapsed().as_millis() as u64
+    }
+}
+
+/// An attempt that gave no answer.
+#[derive(Debug)]
+enum Attempt {
+    /// Not a byte went out: it may go elsewhere.
+    Unsent(UpstreamError, Box<Request<Body>>),
+    /// It may have been executed.
+    Failed(UpstreamError),
+}
+
+impl Pool {
+    async fn take(&self, number: usize) -> Option<SendRequest<Body>> {
+        let mut sender = {
+            let mut idle = self.0.lock();
+            let place = idle.iter().position(|(of, _)| *of == number)?;
+            idle.swap_remove(place).1
+        };
+        // Ready at once, unless the last answer's body is still being read, or the peer has gone.
+        if sender.is_closed() { None } else { sender.ready().await.ok().map(|()| sender) }
+    }
+
+    async fn exchange(
+        &self,
+        number: usize,
+        mut sender: SendRequest<Body>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Attempt> {
+        match sender.try_send_request(request).await {
+            Ok(response) => {
+                self.0.lock().push((number, sender));
+                Ok(response)
+            }
+            Err(mut error) => match error.take_message() {
+                Some(request) => Err(Attempt::Unsent(UpstreamError::Closed, Box::new(request))),
+                None => Err(Attempt::Failed(UpstreamError::of(error.error()))),
+            },
+        }
+    }
+}
+
+impl UpstreamError {
+    fn of(error: &hyper::Error) -> Self {
+        if is_reset(error) {
+            Self::Reset
+        } else if error.is_parse() {
+            Self::Invalid
+        } else {
+            Self::Closed
+        }
+    }
+}
+
+/// Whether a TCP RST lies at the bottom of the error.
+pub(crate) fn is_reset(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+async fn connect(address: &UpstreamAddress) -> Result<SendRequest<Body>, UpstreamError> {
+    let stream = TcpStream::connect((address.host(), address.port()));
+    let stream = match tokio::time::timeout(CONNECT_TIMEOUT, stream).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return Err(UpstreamError::Refused),
+        Err(_) => return Err(UpstreamError::ConnectTimeout),
+    };
+    // Without it, small messages wait for acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.preserve_header_case(true);
+    let (sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(|_| UpstreamError::Closed)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an upstream connection ended early");
+        }
+    });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstreams(count: u16) -> Upstreams {
+        let address = |port| format!("http://127.0.0.1:{}", port + 1).parse().expect("an address");
+        Upstreams::new((0..count).map(address).collect())
+    }
+
+    #[test]
+    fn the_home_comes_first_and_those_that_are_down_last() {
+        let upstreams = upstreams(3);
+        assert_eq!(upstreams.candidates(1), [1, 2, 0]);
+        upstreams.list[1].down_until.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(upstreams.candidates(1), [2, 0, 1]);
+    }
+}

@@ -1,0 +1,119 @@
+//! The admin API as people and programs call it, errors first of all.
+
+use serde_json::json;
+
+use crate::fixture::{self, Running, Upstream, fault, ok, run};
+use crate::wire::{Message, Wire};
+
+async fn proxy() -> Running {
+    let upstream = Upstream::answering(ok("{}")).await;
+    run(fixture::config(&[upstream.address]))
+}
+
+async fn ask(proxy: &Running, method: &str, path: &str, headers: &str, body: &str) -> Message {
+    let mut wire = Wire::connect(proxy.admin_address).await;
+    let host =
+        if headers.contains("Host:") { "" } else { &format!("Host: {}\r\n", proxy.admin_address) };
+    let length = body.len();
+    wire.send(format!(
+        "{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\n\r\n{body}"
+    ))
+    .await;
+    wire.message().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_fault_is_added_listed_changed_and_removed() {
+    let proxy = proxy().await;
+    let added =
+        ask(&proxy, "POST", "/faults", "", r#"{"effect":{"latency":{"delay":"1s"}}}"#).await;
+    assert_eq!((added.status(), &added.json()["id"]), (201, &json!("latency-1")));
+    let changed = r#"{"effect":{"latency":{"delay":"2s"}},"lease":"1h"}"#;
+    let changed = ask(&proxy, "PUT", "/faults/latency-1", "", changed).await;
+    assert_eq!(changed.json()["effect"]["latency"]["delay"], "2s");
+    assert!(changed.json()["time_left"].is_string());
+    assert_eq!(ask(&proxy, "POST", "/faults/latency-1/lease", "", "").await.status(), 200);
+    let listed = ask(&proxy, "GET", "/faults", "", "").await.json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    assert_eq!(ask(&proxy, "DELETE", "/faults/latency-1", "", "").await.json()["hits"], 0);
+    assert_eq!(ask(&proxy, "GET", "/faults", "", "").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn a_call_that_is_wrong_gets_a_clear_word() {
+    let proxy = proxy().await;
+    proxy.add(r#"{"id":"a","effect":{"drop":{}}}"#).await;
+    for (method, path, body, status, says) in [
+        ("POST", "/faults", "{", 400, "EOF"),
+        ("POST", "/faults", "7", 400, "a fault is an object"),
+        ("POST", "/faults", r#"{"effect":{"latncy":{}}}"#, 400, "expected one of `latency`"),
+        ("POST", "/faults", r#"{"id":"a","effect":{"drop":{}}}"#, 409, "already"),
+        ("POST", "/faults", r#"{"id":"a b","effect":{"drop":{}}}"#, 400, "cannot name a fault"),
+        ("GET", "/faults/b", "", 404, "there is no fault `b`"),
+        ("DELETE", "/faults/b", "", 404, "there is no fault `b`"),
+        ("PUT", "/faults/b", r#"{"effect":{"drop":{}}}"#, 404, "there is no fault `b`"),
+        ("PUT", "/faults/a", r#"{"id":"b","effect":{"drop":{}}}"#, 400, "the body `b`"),
+        ("POST", "/faults/a/lease", "", 400, "no lease"),
+        ("GET", "/nothing", "", 404, "nothing at this path"),
+        ("PATCH", "/faults", "", 405, "no such method"),
+    ] {
+        let answer = ask(&proxy, method, path, "", body).await;
+        let error = answer.json()["error"].as_str().expect("an error").to_owned();
+        assert_eq!(answer.status(), status, "{method} {path}: {error}");
+        assert!(error.contains(says), "{method} {path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn another_host_or_origin_is_refused() {
+    let proxy = proxy().await;
+    for headers in ["Host: evil.example\r\n", "Origin: http://evil.example\r\n"] {
+        let answer = ask(&proxy, "GET", "/faults", headers, "").await;
+        assert_eq!(answer.status(), 403, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_there_is_one() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let mut config = fixture::config(&[upstream.address]);
+    config.admin.as_mut().expect("an admin API").token = Some("secret".into());
+    let proxy = run(config);
+    assert_eq!(ask(&proxy, "GET", "/faults", "", "").await.status(), 401);
+    let answer = ask(&proxy, "GET", "/faults", "Authorization: Bearer secret\r\n", "").await;
+    assert_eq!(answer.status(), 200);
+    let error = proxy.admin.faults().await.expect_err("the client has no token").to_string();
+    assert!(error.contains("--admin-token"), "{error}");
+}
+
+#[tokio::test]
+async fn beyond_loopback_a_token_is_a_must() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let mut config = fixture::config(&[upstream.address]);
+    config.admin.as_mut().expect("an admin API").listen = ([0, 0, 0, 0], 0).into();
+    let error = squall_proxy::Proxy::bind(config).expect_err("there is no token").to_string();
+    assert!(error.contains("--admin-token") && error.contains("--admin-open"), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_a_history_that_cannot_be_written_are_said_at_once() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let mut config = fixture::config(&[upstream.address]);
+    config.listen = upstream.address;
+    let error = squall_proxy::Proxy::bind(config).expect_err("it is taken").to_string();
+    assert!(error.contains("in use"), "{error}");
+
+    let mut config = fixture::config(&[upstream.address]);
+    config.history = Some("/nonexistent/history.jsonl".into());
+    let error = squall_proxy::Proxy::bind(config).expect_err("no such folder").to_string();
+    assert!(error.contains("/nonexistent/history.jsonl"), "{error}");
+}
+
+#[tokio::test]
+async fn two_faults_of_one_name_are_refused_from_the_start() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let mut config = fixture::config(&[upstream.address]);
+    config.faults = vec![fault(r#"{"id":"a","effect":{"drop":{}}}"#); 2];
+    let error = squall_proxy::Proxy::bind(config).expect_err("ids are unique").to_string();
+    assert!(error.contains("`a`"), "{error}");
+}

@@ -1,0 +1,9 @@
+//! The proxy over real sockets: what a client sees, and what an upstream sees.
+
+mod admin;
+mod effects;
+mod fixture;
+mod messages;
+mod routing;
+mod transparency;
+mod wire;
