@@ -4,6 +4,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use squall::state::{RunId, StateDir};
+
+/// Exit code: something could not be rolled back.
+const INCOMPLETE: u8 = 4;
 
 #[derive(Parser)]
 #[command(name = "squall", version, about)]
@@ -14,6 +18,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Undoes what a drill that was killed could not undo itself.
+    Heal {
+        /// The run, as the drill named it; without it, all runs that need it.
+        run: Option<RunId>,
+    },
     /// Runs a command and takes its whole tree along when it goes.
     #[command(hide = true)]
     Shim {
@@ -41,8 +50,31 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Heal { run } => return heal(run.as_ref()),
         Command::Shim { command } => squall::shim::run(&command)?,
         Command::ShimExec { parent, command } => squall::shim::exec(parent, &command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn heal(run: Option<&RunId>) -> anyhow::Result<ExitCode> {
+    let healed = squall::heal::heal(&StateDir::locate()?, run)?;
+    for run in &healed.runs {
+        println!("run {} ({}):", run.run, run.drill);
+        run.lines.iter().for_each(|line| println!("  {line}"));
+    }
+    for alive in &healed.alive {
+        println!("left alone: {alive}");
+    }
+    for error in &healed.failed {
+        eprintln!("squall: {error}");
+    }
+    if healed.is_nothing() {
+        println!("nothing to heal");
+    }
+    Ok(if healed.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(INCOMPLETE)
+    })
 }
