@@ -253,7 +253,7 @@ const JOURNAL: &str = "journal.jsonl";
 pub struct RunDir {
     id: RunId,
     path: PathBuf,
-    _locks: Vec<File>,
+    _locks: Vec<Lock>,
 }
 
 impl RunDir {
@@ -273,11 +273,23 @@ impl RunDir {
     }
 }
 
+/// A lock that this process holds.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing is not enough: a child that was just forked and has not yet become its command shares
+    /// the open file, and with it the lock.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 fn make_dir(path: &Path) -> Result<(), StateError> {
     fs::create_dir_all(path).map_err(unusable("make the folder", path))
 }
 
-fn lock_run(path: &Path, holder: &Holder) -> Result<File, StateError> {
+fn lock_run(path: &Path, holder: &Holder) -> Result<Lock, StateError> {
     lock(&path.join("lock"), holder)?.map_err(|found| StateError::Alive {
         run: holder.run.clone(),
         holder: found,
@@ -285,7 +297,7 @@ fn lock_run(path: &Path, holder: &Holder) -> Result<File, StateError> {
 }
 
 /// Takes the lock, or says who has it. The file stays: only the lock on it counts.
-fn lock(path: &Path, holder: &Holder) -> Result<Result<File, Option<Holder>>, StateError> {
+fn lock(path: &Path, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, StateError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -296,7 +308,7 @@ fn lock(path: &Path, holder: &Holder) -> Result<Result<File, Option<Holder>>, St
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             write_holder(&mut file, holder).map_err(unusable("write", path))?;
-            Ok(Ok(file))
+            Ok(Ok(Lock(file)))
         }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(Err(read_holder(&mut file))),
         Err(error) => Err(unusable("lock", path)(error.into())),

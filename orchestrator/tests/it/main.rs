@@ -1,0 +1,5 @@
+//! The edge of the orchestrator: real processes, real signals, real journals.
+
+mod heal;
+mod shim;
+mod support;
