@@ -5,3 +5,4 @@ pub mod journal;
 pub mod shim;
 pub mod state;
 pub mod undo;
+pub mod world;

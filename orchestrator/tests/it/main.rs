@@ -3,3 +3,4 @@
 mod heal;
 mod shim;
 mod support;
+mod world;
