@@ -29,6 +29,8 @@ pub struct Message<'a> {
     pub id: Option<&'a RawValue>,
     /// The method, of a request or a notification.
     pub method: Option<Cow<'a, str>>,
+    /// The parameters as they were written, for their receiver.
+    pub params: Option<&'a RawValue>,
     /// `params.name`, or else `params.uri`: the tool, prompt or resource.
     pub name: Option<Cow<'a, str>>,
     /// `params.protocolVersion`: what `initialize` asks for.
@@ -159,6 +161,7 @@ impl<'a> Message<'a> {
             kind,
             id: outline.id,
             method: outline.method,
+            params: outline.params,
             name: params.name.or(params.uri),
             protocol_version: params.protocol_version,
             operation: traceparent.and_then(|text| OperationId::from_traceparent(&text)),
@@ -197,6 +200,8 @@ mod tests {
         assert_eq!(message.method.as_deref(), Some("tools/call"));
         assert_eq!(message.name.as_deref(), Some("fast-echo"));
         assert_eq!(message.id.map(RawValue::get), Some("\"7\""));
+        let params = r#"{"arguments":{"name":"no"},"name":"fast-echo"}"#;
+        assert_eq!(message.params.map(RawValue::get), Some(params));
     }
 
     #[test]
