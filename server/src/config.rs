@@ -1,0 +1,58 @@
+//! What a server can be told, each with a sensible default.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// One server's settings. Every limit holds whatever a peer sends.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This replica's name, as `get-server-stats` and `/healthz` tell it.
+    pub id: String,
+    /// Origins that browsers may call from, besides loopback ones: `https://app.example`.
+    pub allowed_origins: Vec<String>,
+    /// Items on a page of `tools/list`. 50.
+    pub page_size: NonZeroUsize,
+    /// Bytes of a request's body; more is answered with 413. 1 MiB.
+    pub max_body: usize,
+    /// Messages in a batch (2025-03-26); more is answered with 400. 100.
+    pub max_batch: usize,
+    /// Sessions at a time; one more is answered with 503. 100,000.
+    pub max_sessions: usize,
+    /// Connections at a time; more wait in the listener's backlog. 20,000.
+    pub max_connections: usize,
+    /// Tool calls at a time that take time; one more is answered with JSON-RPC -32000. 10,000.
+    pub max_calls: usize,
+    /// How long a session lives without a request or an open stream. 30 min.
+    pub session_ttl: Duration,
+    /// How often an idle stream carries a comment. 15 s.
+    pub heartbeat: Duration,
+    /// How long a connection may take to send a request's head, idle time before it included. 75 s.
+    pub head_deadline: Duration,
+    /// How long a request's body may take. 30 s.
+    pub body_deadline: Duration,
+    /// How long a peer may take no bytes of its answer. 30 s.
+    pub write_deadline: Duration,
+    /// How long calls in flight may take to finish after shutdown was asked for. 5 s.
+    pub grace: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            id: "squall-server".to_owned(),
+            allowed_origins: Vec::new(),
+            page_size: const { NonZeroUsize::new(50).expect("not zero") },
+            max_body: 1 << 20,
+            max_batch: 100,
+            max_sessions: 100_000,
+            max_connections: 20_000,
+            max_calls: 10_000,
+            session_ttl: Duration::from_secs(30 * 60),
+            heartbeat: Duration::from_secs(15),
+            head_deadline: Duration::from_secs(75),
+            body_deadline: Duration::from_secs(30),
+            write_deadline: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+        }
+    }
+}

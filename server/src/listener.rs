@@ -1,0 +1,182 @@
+//! The server's life: accept connections, keep house, and end in order.
+
+mod patience;
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use crate::config::Config;
+use crate::server::{Server, permits};
+use crate::transport;
+use patience::Patience;
+
+/// Bytes of a request's head, and of the buffer it is read into.
+const MAX_HEAD: usize = 64 * 1024;
+/// A pause after an accept that failed for want of something, such as descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Housekeeping is never more frequent, whatever the configuration says.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+/// How long aborted tasks may take to notice.
+const ABORT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A server that could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The listener is unusable.
+    #[error("the listener has no local address: a bound TCP listener was expected")]
+    Listener(#[source] io::Error),
+}
+
+/// Serves MCP on `listener` until `shutdown` resolves.
+///
+/// Then it stops accepting, ends the open streams, and lets calls in flight finish within
+/// [`Config::grace`]; what is still in flight after that is dropped. Failures to accept (too many
+/// open files, say) are waited out. Dropping the future drops the connections.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let address = listener.local_addr().map_err(RunError::Listener)?;
+    let server = Server::new(config);
+    let _stop = server.stop.clone().drop_guard();
+    let _abort = server.abort.clone().drop_guard();
+    server.tasks.spawn(sweep(Arc::clone(&server)));
+    server.tasks.spawn(beat(Arc::clone(&server)));
+    tracing::debug!(%address, id = server.config.id, "serving");
+    tokio::select! {
+        never = accept(&server, &listener) => match never {},
+        () = shutdown => {}
+    }
+    drop(listener);
+    wind_down(&server).await;
+    Ok(())
+}
+
+async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::Infallible {
+    let places = permits(server.config.max_connections);
+    let mut failing = false;
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return std::future::pending().await; // the semaphore is never closed
+        };
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                failing = false;
+                server
+                    .tasks
+                    .spawn(connection(Arc::clone(server), socket, place));
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot accept connections, trying on");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn connection(server: Arc<Server>, socket: TcpStream, _place: OwnedSemaphorePermit) {
+    let _ = socket.set_nodelay(true); // the peer may be gone by now, which the next read tells
+    let io = TokioIo::new(Patience::new(socket, server.config.write_deadline));
+    let service = service_fn(|request| transport::serve(Arc::clone(&server), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.config.head_deadline)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(io, service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = server.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = server.abort.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Forgets idle sessions, and ends what hangs on them.
+async fn sweep(server: Arc<Server>) {
+    let pause = (server.config.session_ttl / 4).min(Duration::from_secs(60));
+    let mut ticks = ticks(pause);
+    while is_time(&server, &mut ticks).await {
+        match server.store.sweep().await {
+            Ok(gone) => {
+                server.stats.sessions_closed.add(gone.len());
+                for id in &gone {
+                    server.streams.close(id.as_str());
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot sweep the sessions"),
+        }
+    }
+}
+
+/// Keeps streams and their sessions alive; a stream whose session is gone ends.
+async fn beat(server: Arc<Server>) {
+    let mut ticks = ticks(server.config.heartbeat);
+    while is_time(&server, &mut ticks).await {
+        for id in server.streams.beat() {
+            if let Ok(None) = server.store.find(id.as_str()).await {
+                server.streams.close(id.as_str());
+            }
+        }
+    }
+}
+
+fn ticks(pause: Duration) -> Interval {
+    let pause = pause.max(SHORTEST_PAUSE);
+    let mut ticks = interval_at(Instant::now() + pause, pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for the next tick; false when the server stops first.
+async fn is_time(server: &Server, ticks: &mut Interval) -> bool {
+    tokio::select! {
+        _ = ticks.tick() => true,
+        () = server.stop.cancelled() => false,
+    }
+}
+
+async fn wind_down(server: &Server) {
+    server.stop.cancel();
+    server.streams.close_all();
+    server.tasks.close();
+    if timeout(server.config.grace, server.tasks.wait())
+        .await
+        .is_ok()
+    {
+        return;
+    }
+    tracing::warn!("calls are still in flight after the grace period: dropping them");
+    server.abort.cancel();
+    let _ = timeout(ABORT_DEADLINE, server.tasks.wait()).await;
+}

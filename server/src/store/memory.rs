@@ -1,0 +1,149 @@
+//! Sessions in this process: bounded, and forgotten when idle or when the process ends.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::shards::Shards;
+use crate::store::{Session, SessionId, StoreError};
+
+pub(crate) struct MemoryStore {
+    shards: Shards<Entry>,
+    count: AtomicUsize,
+    limit: usize,
+    ttl: Duration,
+}
+
+struct Entry {
+    session: Session,
+    seen: Instant,
+}
+
+impl MemoryStore {
+    pub(crate) fn new(limit: usize, ttl: Duration) -> Self {
+        Self {
+            shards: Shards::new(),
+            count: AtomicUsize::new(0),
+            limit,
+            ttl,
+        }
+    }
+
+    pub(crate) fn insert(&self, id: SessionId, session: Session) -> Result<SessionId, StoreError> {
+        self.take_place()?;
+        let entry = Entry {
+            session,
+            seen: Instant::now(),
+        };
+        let before = self.shards.of(id.as_str()).lock().insert(id.clone(), entry);
+        if before.is_some() {
+            self.free_places(1);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Session> {
+        let now = Instant::now();
+        let mut shard = self.shards.of(id).lock();
+        let entry = shard.get_mut(id)?;
+        if self.is_stale(entry, now) {
+            return None; // the sweep takes it, and ends what hangs on it
+        }
+        entry.seen = now;
+        Some(entry.session)
+    }
+
+    pub(crate) fn remove(&self, id: &str) -> bool {
+        let removed = self.shards.of(id).lock().remove(id);
+        let Some(entry) = removed else {
+            return false;
+        };
+        self.free_places(1);
+        !self.is_stale(&entry, Instant::now())
+    }
+
+    pub(crate) fn sweep(&self) -> Vec<SessionId> {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        for shard in self.shards.iter() {
+            let stale = |_: &SessionId, entry: &mut Entry| self.is_stale(entry, now);
+            gone.extend(shard.lock().extract_if(stale).map(|(id, _)| id));
+        }
+        self.free_places(gone.len());
+        gone
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn is_stale(&self, entry: &Entry, now: Instant) -> bool {
+        now.saturating_duration_since(entry.seen) >= self.ttl
+    }
+
+    fn take_place(&self) -> Result<(), StoreError> {
+        let limit = self.limit;
+        let take = |count: usize| (count < limit).then_some(count + 1);
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .map(|_| ())
+            .map_err(|_| StoreError::Full { limit })
+    }
+
+    fn free_places(&self, places: usize) {
+        self.count.fetch_sub(places, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::mcp::era::ProtocolVersion;
+
+    const SESSION: Session = Session {
+        version: ProtocolVersion::LATEST,
+    };
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn insert(store: &MemoryStore, id: &str) -> Result<SessionId, StoreError> {
+        store.insert(id.into(), SESSION)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_lives_as_long_as_it_is_used() {
+        let store = MemoryStore::new(10, TTL);
+        insert(&store, "used").expect("room");
+        insert(&store, "idle").expect("room");
+        tokio::time::advance(TTL / 2).await;
+        assert_eq!(store.find("used"), Some(SESSION));
+        tokio::time::advance(TTL / 2).await;
+        assert_eq!(store.find("idle"), None);
+        assert_eq!(store.sweep(), ["idle".into()]);
+        assert_eq!((store.find("used"), store.count()), (Some(SESSION), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_session_cannot_be_ended_once_more() {
+        let store = MemoryStore::new(10, TTL);
+        insert(&store, "a").expect("room");
+        tokio::time::advance(TTL).await;
+        assert!(!store.remove("a"));
+        assert_eq!((store.sweep(), store.count()), (vec![], 0));
+    }
+
+    #[tokio::test]
+    async fn the_limit_holds_and_an_ended_session_makes_room() {
+        let store = MemoryStore::new(2, TTL);
+        for id in ["a", "b"] {
+            insert(&store, id).expect("room");
+        }
+        assert!(matches!(
+            insert(&store, "c"),
+            Err(StoreError::Full { limit: 2 })
+        ));
+        assert!(store.remove("a"));
+        assert!(!store.remove("a"));
+        insert(&store, "c").expect("room again");
+    }
+}

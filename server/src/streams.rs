@@ -1,0 +1,256 @@
+//! The open GET stream of each session: what is pushed to a session goes out there.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::sync::mpsc;
+
+use crate::shards::Shards;
+use crate::store::SessionId;
+
+/// Events that wait for a slow reader; with one more, its stream ends.
+const QUEUE: usize = 256;
+const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
+
+/// The open streams, at most one a session.
+pub(crate) struct Streams {
+    shards: Shards<Writer>,
+    opened: AtomicU64,
+    stopping: AtomicBool,
+}
+
+struct Writer {
+    events: mpsc::Sender<Bytes>,
+    number: u64,
+}
+
+/// Why there is no stream for a session that asked for one.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(
+        "this session has a GET stream already, and one at a time is what this server keeps: \
+         close the other first"
+    )]
+    Taken,
+    #[error("the server is shutting down: try again in a moment")]
+    Stopping,
+}
+
+/// Why an event did not get out.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PushError {
+    #[error("session `{0}` has no open stream")]
+    NoStream(SessionId),
+    #[error("the stream of session `{0}` was ended: its reader is {QUEUE} events behind")]
+    Overflow(SessionId),
+}
+
+impl Streams {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shards: Shards::new(),
+            opened: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the stream of a session. It is closed when it is dropped.
+    pub(crate) fn open(self: &Arc<Self>, session: &SessionId) -> Result<EventStream, OpenError> {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let (events, queue) = mpsc::channel(QUEUE);
+        let mut shard = self.shards.of(session.as_str()).lock();
+        // Looked at under the lock, so that `close_all` either finds this stream or stops it here.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(OpenError::Stopping);
+        }
+        if shard.contains_key(session) {
+            return Err(OpenError::Taken);
+        }
+        shard.insert(session.clone(), Writer { events, number });
+        let lease = Lease {
+            streams: Arc::clone(self),
+            session: session.clone(),
+            number,
+        };
+        Ok(EventStream {
+            queue,
+            _lease: Some(lease),
+        })
+    }
+
+    /// Pushes one encoded event to a session's stream.
+    pub(crate) fn push(&self, session: &SessionId, event: Bytes) -> Result<(), PushError> {
+        let mut shard = self.shards.of(session.as_str()).lock();
+        let Some(writer) = shard.get(session) else {
+            return Err(PushError::NoStream(session.clone()));
+        };
+        match writer.events.try_send(event) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(PushError::NoStream(session.clone())),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                shard.remove(session);
+                Err(PushError::Overflow(session.clone()))
+            }
+        }
+    }
+
+    /// Ends a session's stream once what is queued went out.
+    pub(crate) fn close(&self, session: &str) {
+        self.shards.of(session).lock().remove(session);
+    }
+
+    /// Ends every stream, and lets no new one begin.
+    pub(crate) fn close_all(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for shard in self.shards.iter() {
+            shard.lock().clear();
+        }
+    }
+
+    /// Sends a comment down every stream, and names the sessions that have one.
+    pub(crate) fn beat(&self) -> Vec<SessionId> {
+        let mut sessions = Vec::new();
+        for shard in self.shards.iter() {
+            sessions.extend(shard.lock().keys().cloned());
+        }
+        sessions.retain(|session| self.push(session, HEARTBEAT).is_ok());
+        sessions
+    }
+
+    /// How many streams are open.
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+}
+
+/// A place among the open streams, given back on drop.
+struct Lease {
+    streams: Arc<Streams>,
+    session: SessionId,
+    number: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut shard = self.streams.shards.of(self.session.as_str()).lock();
+        let is_ours = |writer: &Writer| writer.number == self.number;
+        if shard.get(&self.session).is_some_and(is_ours) {
+            shard.remove(&self.session);
+        }
+    }
+}
+
+/// The reading end of a stream: the body of an answer.
+pub(crate) struct EventStream {
+    queue: mpsc::Receiver<Bytes>,
+    _lease: Option<Lease>,
+}
+
+impl EventStream {
+    /// A stream that belongs to one answer and to no session.
+    pub(crate) fn of_one_answer() -> (mpsc::Sender<Bytes>, Self) {
+        let (events, queue) = mpsc::channel(QUEUE);
+        let stream = Self {
+            queue,
+            _lease: None,
+        };
+        (events, stream)
+    }
+}
+
+impl http_body::Body for EventStream {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let event = self.queue.poll_recv(cx);
+        event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    fn id(text: &str) -> SessionId {
+        text.into()
+    }
+
+    async fn next(stream: &mut EventStream) -> Option<Bytes> {
+        let frame = stream.frame().await?;
+        frame.expect("infallible").into_data().ok()
+    }
+
+    #[tokio::test]
+    async fn what_is_pushed_to_a_session_comes_out_of_its_stream() {
+        let streams = Streams::new();
+        let mut stream = streams.open(&id("a")).expect("free");
+        streams.push(&id("a"), "1".into()).expect("open");
+        assert_eq!(next(&mut stream).await, Some("1".into()));
+        assert_eq!(
+            streams.push(&id("b"), "2".into()),
+            Err(PushError::NoStream(id("b")))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_session_has_one_stream_until_it_is_dropped() {
+        let streams = Streams::new();
+        let stream = streams.open(&id("a")).expect("free");
+        assert_eq!(streams.open(&id("a")).err(), Some(OpenError::Taken));
+        drop(stream);
+        assert!(streams.open(&id("a")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_closed_stream_ends_after_what_was_queued_and_leaves_its_successor_alone() {
+        let streams = Streams::new();
+        let mut stream = streams.open(&id("a")).expect("free");
+        streams.push(&id("a"), "1".into()).expect("open");
+        streams.close("a");
+        let _successor = streams.open(&id("a")).expect("free again");
+        assert_eq!(next(&mut stream).await, Some("1".into()));
+        assert_eq!(next(&mut stream).await, None);
+        drop(stream);
+        assert_eq!(streams.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_falls_behind_loses_its_stream_and_not_a_single_event() {
+        let streams = Streams::new();
+        let _stream = streams.open(&id("a")).expect("free");
+        for _ in 0..QUEUE {
+            streams.push(&id("a"), HEARTBEAT).expect("room");
+        }
+        assert_eq!(
+            streams.push(&id("a"), HEARTBEAT),
+            Err(PushError::Overflow(id("a")))
+        );
+        assert_eq!(streams.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_reaches_every_stream() {
+        let streams = Streams::new();
+        let mut stream = streams.open(&id("a")).expect("free");
+        assert_eq!(streams.beat(), [id("a")]);
+        assert_eq!(next(&mut stream).await, Some(HEARTBEAT));
+    }
+
+    #[tokio::test]
+    async fn no_stream_begins_after_all_were_closed() {
+        let streams = Streams::new();
+        let mut stream = streams.open(&id("a")).expect("free");
+        streams.close_all();
+        assert_eq!(next(&mut stream).await, None);
+        assert_eq!(streams.open(&id("b")).err(), Some(OpenError::Stopping));
+    }
+}

@@ -1,0 +1,75 @@
+//! Streamable HTTP: from a request's path and method to the one who answers it.
+
+mod accept;
+mod intake;
+mod origin;
+mod refusal;
+mod reply;
+mod session_era;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+use squall_model::mcp::ENDPOINT;
+
+use crate::methods::clip;
+use crate::server::Server;
+use refusal::Refusal;
+use reply::Reply;
+
+/// Answers one HTTP request, whatever it is.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    server.stats.requests.increase();
+    let reply = route(&server, request).await.unwrap_or_else(|refusal| {
+        tracing::debug!(%refusal, "request refused");
+        refusal.reply(None)
+    });
+    if reply.status().is_client_error() || reply.status().is_server_error() {
+        server.stats.errors.increase();
+    }
+    Ok(reply)
+}
+
+async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    match request.uri().path() {
+        ENDPOINT => endpoint(server, request).await,
+        "/healthz" => health(server, request.method(), "ok"),
+        "/readyz" if server.stop.is_cancelled() => Err(Refusal::Stopping),
+        "/readyz" => health(server, request.method(), "ready"),
+        path => Err(Refusal::Path(clip(path))),
+    }
+}
+
+fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {
+    if method != Method::GET && method != Method::HEAD {
+        return Err(Refusal::Method {
+            found: clip(method.as_str()),
+            allowed: "GET, HEAD",
+        });
+    }
+    let body = json!({ "status": status, "id": server.config.id });
+    Ok(reply::json(StatusCode::OK, body.to_string().into()))
+}
+
+async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    origin::check(request.headers(), &server.config.allowed_origins)?;
+    let (head, body) = request.into_parts();
+    match head.method {
+        Method::POST => {
+            let body = intake::read(&head.headers, body, &server.config).await?;
+            session_era::post(server, &head.headers, &body).await
+        }
+        Method::GET => session_era::get(server, &head.headers).await,
+        Method::DELETE => session_era::delete(server, &head.headers).await,
+        method => Err(Refusal::Method {
+            found: clip(method.as_str()),
+            allowed: "GET, POST, DELETE",
+        }),
+    }
+}

@@ -1,0 +1,163 @@
+//! Every way to refuse a request at the HTTP level, with its status, its code and its words.
+
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::value::RawValue;
+use squall_model::mcp::envelope::PeekError;
+use squall_model::mcp::era::{ProtocolVersion, UnknownVersion};
+
+use super::reply::{self, Reply};
+use crate::rpc::{self, RpcError};
+use crate::store::StoreError;
+use crate::streams::OpenError;
+
+/// Why a request is not served. The client reads these words as a JSON-RPC error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("origin `{0}` may not call this server: use a loopback origin, or allow this one")]
+    Origin(String),
+    #[error("there is nothing at `{0}`: the MCP endpoint is /mcp, health is /healthz and /readyz")]
+    Path(String),
+    #[error("method {found} is not served here: use one of {allowed}")]
+    Method {
+        found: String,
+        allowed: &'static str,
+    },
+    #[error(
+        "the Accept header admits neither kind of answer: \
+         list both application/json and text/event-stream"
+    )]
+    NotAcceptable,
+    #[error("a GET stream needs the header `Accept: text/event-stream`")]
+    NotAStreamRequest,
+    #[error("the body's Content-Type is {0}: application/json was expected")]
+    ContentType(String),
+    #[error("the body is larger than the {0} bytes that this server takes: send less at a time")]
+    BodyTooLarge(usize),
+    #[error("the body did not arrive in time: send it without pauses")]
+    BodyTooSlow,
+    #[error("the body could not be read: its framing is broken or the connection ended")]
+    BodyBroken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{0}: {reason}", reason = source_of(.0))]
+    Body(PeekError),
+    #[error("a request's id is a string or a number: {0} was found")]
+    Id(String),
+    #[error("the batch is empty: one message at least was expected")]
+    BatchEmpty,
+    #[error("the batch has {found} messages: this server takes {limit} at most")]
+    BatchTooLong { found: usize, limit: usize },
+    #[error(
+        "batches exist in protocol version 2025-03-26 only, and this session speaks {0}: \
+         send one message at a time"
+    )]
+    BatchVersion(ProtocolVersion),
+    #[error("`initialize` must not be part of a batch: send it alone")]
+    BatchInitialize,
+    #[error(
+        "the Mcp-Session-Id header is missing: send `initialize` first, then its session id on \
+         every request"
+    )]
+    SessionMissing,
+    #[error("the Mcp-Session-Id header is there more than once: send it once")]
+    SessionRepeated,
+    #[error("the Mcp-Session-Id header must be visible ASCII (0x21 to 0x7E) and not empty")]
+    SessionNotVisible,
+    #[error(
+        "this server has no such session (it ended, or the server was restarted): \
+         start a new one with `initialize` and without Mcp-Session-Id"
+    )]
+    SessionUnknown,
+    #[error("this session is initialized already: send `initialize` without Mcp-Session-Id")]
+    SessionInitialized,
+    #[error("the MCP-Protocol-Version header is wrong: {0}")]
+    VersionUnknown(UnknownVersion),
+    #[error("the MCP-Protocol-Version header is there more than once: send it once")]
+    VersionRepeated,
+    #[error("the MCP-Protocol-Version header says {found}, but this session settled on {settled}")]
+    VersionDiffers {
+        found: ProtocolVersion,
+        settled: ProtocolVersion,
+    },
+    #[error("the server is shutting down: try again in a moment")]
+    Stopping,
+    #[error(transparent)]
+    Stream(OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The cause beneath, in words, because a client sees no chain of sources.
+fn source_of(error: &PeekError) -> String {
+    match error {
+        PeekError::NotJson(source) | PeekError::NotJsonRpc(source) => source.to_string(),
+        PeekError::NoKind | PeekError::NotVersion2 => "see JSON-RPC 2.0, sections 4 and 5".into(),
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Stopping => Self::Stopping,
+            OpenError::Taken => Self::Stream(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// The answer, to the request of that id where one could be told.
+    pub(crate) fn reply(&self, id: Option<&RawValue>) -> Reply {
+        let error = RpcError::new(self.code(), self.to_string());
+        let mut reply = reply::json(self.status(), rpc::error(id, &error));
+        let headers = reply.headers_mut();
+        match self {
+            Self::Method { allowed, .. } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Self::Store(StoreError::Full { .. }) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            Self::Stopping => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BodyBroken(_) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        reply
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::Path(_) | Self::SessionUnknown => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable | Self::NotAStreamRequest => StatusCode::NOT_ACCEPTABLE,
+            Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Stream(_) => StatusCode::CONFLICT,
+            Self::Stopping | Self::Store(StoreError::Full { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Store(StoreError::NoRandomness(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn code(&self) -> i32 {
+        match self {
+            Self::Body(PeekError::NotJson(_)) => rpc::PARSE_ERROR,
+            Self::Body(_)
+            | Self::Id(_)
+            | Self::BatchEmpty
+            | Self::BatchTooLong { .. }
+            | Self::BatchVersion(_)
+            | Self::BatchInitialize
+            | Self::SessionInitialized => rpc::INVALID_REQUEST,
+            Self::SessionUnknown => rpc::SESSION_NOT_FOUND,
+            Self::Store(StoreError::NoRandomness(_)) => rpc::INTERNAL_ERROR,
+            _ => rpc::SERVER_ERROR,
+        }
+    }
+}
