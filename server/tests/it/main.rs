@@ -1,0 +1,10 @@
+//! The server as a client meets it: over real sockets, one rule at a time.
+
+mod batches;
+mod hostile;
+mod lifecycle;
+mod refusals;
+mod sessions;
+mod streams;
+mod tools;
+mod world;
