@@ -36,6 +36,19 @@ pub(crate) enum Checker {
     Thresholds,
 }
 
+impl fmt::Display for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Baseline => "baseline",
+            Self::Exercise => "exercise",
+            Self::Recovery => "recovery",
+            Self::Reinit => "reinit",
+            Self::Conformance => "conformance",
+            Self::Thresholds => "thresholds",
+        })
+    }
+}
+
 /// What one checker came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

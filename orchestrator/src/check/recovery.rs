@@ -225,7 +225,7 @@ fn say_recovered(recovery: &Recovery, recovered: f64) -> String {
 
 fn say_not_recovered(evidence: &Evidence, recovery: &Recovery) -> String {
     format!(
-        "The service did not recover: it was not steady for the last {} of the run ({} not steady).",
+        "The service did not recover: it was not steady for at least {} up to the end ({} not steady).",
         time(ms(evidence.steady.hold)),
         super::words::count(recovery.unsteady_windows, "window"),
     )

@@ -5,8 +5,16 @@ pub(crate) fn time(ms: f64) -> String {
     match ms {
         ms if ms < 9.95 => format!("{ms:.1} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
-        ms if ms < 9_995.0 => format!("{:.2} s", ms / 1e3),
-        ms => format!("{:.1} s", ms / 1e3),
+        ms if ms < 9_995.0 => format!("{} s", trimmed(format!("{:.2}", ms / 1e3))),
+        ms => format!("{} s", trimmed(format!("{:.1}", ms / 1e3))),
+    }
+}
+
+/// `5` for `5.00`; anything else stays as it is.
+fn trimmed(number: String) -> String {
+    match number.split_once('.') {
+        Some((whole, decimals)) if decimals.bytes().all(|b| b == b'0') => whole.to_owned(),
+        _ => number,
     }
 }
 
@@ -61,9 +69,9 @@ mod tests {
             (0.82, "0.8 ms"),
             (9.96, "10 ms"),
             (45.2, "45 ms"),
-            (999.6, "1.00 s"),
+            (999.6, "1 s"),
             (2_412.0, "2.41 s"),
-            (61_000.0, "61.0 s"),
+            (61_000.0, "61 s"),
         ] {
             assert_eq!(time(ms), text);
         }

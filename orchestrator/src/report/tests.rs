@@ -1,0 +1,64 @@
+//! What `report.json` says.
+
+use squall_model::history::{Cause, Outcome};
+
+use super::*;
+use crate::check::sample::Sample;
+
+#[test]
+fn the_whole_file() {
+    let mut report = Report::from(&Sample::killed_replica().build());
+    report.timeline.truncate(2);
+    report.paths.truncate(1);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).expect("a report is JSON"));
+}
+
+#[test]
+fn a_report_survives_the_journey_through_json() {
+    let report = Report::from(&Sample::killed_replica().build());
+    let text = serde_json::to_string(&report).expect("a report is JSON");
+    let back: Report = serde_json::from_str(&text).expect("a report");
+    let again = serde_json::to_string(&back).expect("a report is JSON");
+    assert_eq!(again, text);
+}
+
+#[test]
+fn a_run_without_any_operation_has_a_report_too() {
+    let report = Report::from(&Sample::new().build());
+    assert_eq!(report.verdict, Verdict::Unknown);
+    assert_eq!((report.sessions.total, report.operations.len()), (0, 0));
+    serde_json::to_string(&report).expect("a report is JSON");
+}
+
+#[test]
+fn every_error_has_one_origin() {
+    let failed = Outcome::Failed(Cause::Http(500));
+    let sample = Sample::killed_replica()
+        .call(9, 2_000, 5, failed.clone())
+        .marked("f");
+    let report = Report::from(&sample.call(9, 3_000, 5, failed).build());
+    let errors = report.errors;
+    assert_eq!((errors.origin.injected, errors.origin.organic), (1, 1));
+    assert_eq!(errors.total, errors.origin.total());
+    assert_eq!(
+        errors.total,
+        errors
+            .by_cause
+            .values()
+            .map(operations::OriginCounts::total)
+            .sum::<u64>()
+    );
+}
+
+#[test]
+fn only_a_worse_verdict_overrules() {
+    let mut report = Report::from(&Sample::killed_replica().build());
+    report.overrule(Verdict::RollbackIncomplete, "r1 could not be started.");
+    assert_eq!(
+        (report.verdict, report.exit_code),
+        (Verdict::RollbackIncomplete, 4)
+    );
+    assert!(report.reason.starts_with("r1 could not be started."));
+    report.overrule(Verdict::Stopped, "SIGINT.");
+    assert_eq!(report.verdict, Verdict::RollbackIncomplete);
+}
