@@ -61,6 +61,17 @@ pub(crate) enum Judgement {
     Unknown,
 }
 
+impl Judgement {
+    /// One character for it.
+    pub(crate) fn glyph(self) -> char {
+        match self {
+            Self::Held => '✓',
+            Self::Broken => '✗',
+            Self::Unknown => '?',
+        }
+    }
+}
+
 /// What one checker found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finding {
@@ -176,6 +187,16 @@ impl Verdict {
             Self::Unknown | Self::NotStarted => 3,
             Self::RollbackIncomplete => 4,
             Self::Stopped => 5,
+        }
+    }
+
+    /// One character for it.
+    pub(crate) fn glyph(self) -> char {
+        match self {
+            Self::Held => '✓',
+            Self::Broken | Self::RollbackIncomplete => '✗',
+            Self::Unknown | Self::NotStarted => '?',
+            Self::Stopped => '■',
         }
     }
 

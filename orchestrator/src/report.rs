@@ -19,6 +19,8 @@ use crate::check::reinit::{Fate, HopPercentiles, Hops, SessionCounts, SessionSto
 use crate::check::{self, Finding, Measured, Verdict};
 use crate::evidence::{Evidence, FaultUse, Span, ThresholdResult};
 
+mod chart;
+pub(crate) mod html;
 pub(crate) mod operations;
 pub(crate) mod terminal;
 pub(crate) mod timeline;

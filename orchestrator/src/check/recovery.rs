@@ -12,7 +12,7 @@ use squall_model::history::{Nanos, Operation};
 
 use super::baseline::Baseline;
 use super::percentile::{Times, ms};
-use super::words::{percent, time, time_or_dash};
+use super::words::{count, percent, time, time_or_dash};
 use super::{Checker, Finding, Judgement, Measured};
 use crate::evidence::{Evidence, Span, SteadyRule};
 
@@ -72,9 +72,12 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
         first_success_ms: first_success.map(since),
         recovered_ms: recovered_at.map(since),
         unsteady_windows: unsteady.len() as u64,
-        unsteady: unsteady
-            .first()
-            .map(|(window, why)| format!("from {}: {why}", time(since(window.span.from)))),
+        unsteady: unsteady.first().map(|(window, why)| {
+            format!(
+                "{} after the fault began: {why}",
+                time(since(window.span.from))
+            )
+        }),
         recovered_at,
     }
 }
@@ -121,7 +124,7 @@ impl Window {
         // A rounding error must not fail what is exactly at the limit.
         if success < least - 1e-9 {
             return Some(format!(
-                "{} went well, not {}",
+                "{} went well, at least {} was needed",
                 percent(success),
                 percent(least)
             ));
@@ -129,7 +132,13 @@ impl Window {
         let latencies: Times = self.latencies.iter().copied().collect();
         let p95 = latencies.per_mille(950).unwrap_or_default();
         let most = slowest(rule, baseline);
-        (p95 > most).then(|| format!("p95 {}, not {}", time(ms(p95)), time(ms(most))))
+        (p95 > most).then(|| {
+            format!(
+                "p95 {}, at most {} was allowed",
+                time(ms(p95)),
+                time(ms(most))
+            )
+        })
     }
 }
 
@@ -202,7 +211,7 @@ pub(crate) fn check(evidence: &Evidence, measured: &Measured) -> Finding {
         recovery
             .unsteady
             .iter()
-            .map(|why| format!("unsteady {why}"))
+            .map(|why| format!("first unsteady window, {why}"))
             .collect(),
     )
 }
@@ -225,9 +234,9 @@ fn say_recovered(recovery: &Recovery, recovered: f64) -> String {
 
 fn say_not_recovered(evidence: &Evidence, recovery: &Recovery) -> String {
     format!(
-        "The service did not recover: it was not steady for at least {} up to the end ({} not steady).",
+        "The service did not recover: it never stayed steady to the end for at least {} ({} not steady).",
         time(ms(evidence.steady.hold)),
-        super::words::count(recovery.unsteady_windows, "window"),
+        count(recovery.unsteady_windows, "window"),
     )
 }
 

@@ -360,7 +360,7 @@ fn say_too_few(evidence: &Evidence, counts: &SessionCounts) -> String {
     format!(
         "Only {} of {} lived on what was broken ({}), at least {} are needed to tell.",
         counts.on_broken,
-        super::words::count(counts.total, "session"),
+        count(counts.total, "session"),
         percent(counts.broken_share),
         percent(evidence.min_broken_share),
     )

@@ -3,6 +3,7 @@
 /// A time in milliseconds, short: `0.82 ms`, `45 ms`, `2.41 s`.
 pub(crate) fn time(ms: f64) -> String {
     match ms {
+        ms if ms <= 0.0 => "0 ms".to_owned(),
         ms if ms < 9.95 => format!("{ms:.1} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
         ms if ms < 9_995.0 => format!("{} s", trimmed(format!("{:.2}", ms / 1e3))),
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn times_are_short() {
         for (ms, text) in [
-            (0.0, "0.0 ms"),
+            (0.0, "0 ms"),
             (0.82, "0.8 ms"),
             (9.96, "10 ms"),
             (45.2, "45 ms"),

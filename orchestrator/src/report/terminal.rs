@@ -66,13 +66,13 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 fn headline(report: &Report, view: &View) -> String {
-    let (glyph, style) = match report.verdict {
-        Verdict::Held => ("✓", Style::new().green().bold()),
-        Verdict::Broken | Verdict::RollbackIncomplete => ("✗", Style::new().red().bold()),
-        Verdict::Unknown | Verdict::NotStarted => ("?", Style::new().yellow().bold()),
-        Verdict::Stopped => ("■", Style::new().yellow().bold()),
+    let style = match report.verdict {
+        Verdict::Held => Style::new().green(),
+        Verdict::Broken | Verdict::RollbackIncomplete => Style::new().red(),
+        Verdict::Unknown | Verdict::NotStarted | Verdict::Stopped => Style::new().yellow(),
     };
-    let verdict = format!("{glyph} {}", report.verdict.to_string().to_uppercase());
+    let verdict = report.verdict.to_string().to_uppercase();
+    let verdict = format!("{} {verdict}", report.verdict.glyph());
     let name = plain(&format!("{}: {}", report.drill, report.title));
     let run = format!(
         "seed {}, world {}, {}, run {}",
@@ -81,7 +81,7 @@ fn headline(report: &Report, view: &View) -> String {
     let mut table = list(view);
     table.add_row([Cell::new(plain(&report.reason))]);
     table.add_row([Cell::new(plain(&run)).fg(Color::DarkGrey)]);
-    let verdict = view.paint(&verdict, style);
+    let verdict = view.paint(&verdict, style.bold());
     format!("\n {verdict}  {name}\n{}\n", table.trim_fmt())
 }
 
@@ -177,11 +177,12 @@ fn errors(report: &Report, view: &View) -> String {
 fn findings(report: &Report, view: &View) -> String {
     let mut table = list(view);
     for finding in &report.findings {
-        let (glyph, color) = match finding.verdict {
-            Judgement::Held => ("✓", Color::Green),
-            Judgement::Broken => ("✗", Color::Red),
-            Judgement::Unknown => ("?", Color::Yellow),
+        let color = match finding.verdict {
+            Judgement::Held => Color::Green,
+            Judgement::Broken => Color::Red,
+            Judgement::Unknown => Color::Yellow,
         };
+        let glyph = Cell::new(finding.verdict.glyph()).fg(color);
         let mut text = plain(&finding.summary);
         if finding.verdict != Judgement::Held {
             for detail in &finding.details {
@@ -189,7 +190,7 @@ fn findings(report: &Report, view: &View) -> String {
             }
         }
         let name = Cell::new(finding.checker);
-        table.add_row([Cell::new(glyph).fg(color), name, Cell::new(text)]);
+        table.add_row([glyph, name, Cell::new(text)]);
     }
     keep_whole(&mut table, 2);
     format!("{}{}\n", view.title("Findings"), table.trim_fmt())
