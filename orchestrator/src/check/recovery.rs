@@ -2,13 +2,14 @@
 //!
 //! Steady is judged in windows, counted from the fault's start, by due time, of workload operations
 //! only. What is left at the end of the phase and is shorter than a window belongs to the last one.
+//! What was due in the last window and not sent any more tells nothing and does not count.
 //! *Recovered* is the due time of the first operation after the last window that was not steady, if
 //! steadiness then holds to the end of the phase and for at least the rule's `hold`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use squall_model::history::{Nanos, Operation};
+use squall_model::history::{Cause, Nanos, Operation};
 
 use super::baseline::Baseline;
 use super::percentile::{Times, ms};
@@ -82,23 +83,32 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
     }
 }
 
+/// The operations that recovery is judged by.
+fn judged(evidence: &Evidence) -> impl Iterator<Item = &Operation> {
+    let last_window = evidence.phases.recovery.to.since(Nanos(0));
+    let last_window = Nanos::after_anchor(last_window.saturating_sub(evidence.steady.window));
+    let was_too_late = move |operation: &Operation| {
+        operation.outcome.cause() == Some(&Cause::NotSent) && operation.due >= last_window
+    };
+    evidence
+        .workload()
+        .filter(move |operation| !was_too_late(operation))
+}
+
 fn first_completed(
     evidence: &Evidence,
     from: Nanos,
     wanted: impl Fn(&Operation) -> bool,
 ) -> Option<Nanos> {
-    evidence
-        .workload()
+    judged(evidence)
         .filter(|operation| operation.completed >= from && wanted(operation))
         .map(|operation| operation.completed)
         .min()
 }
 
 fn first_due(evidence: &Evidence, span: Span) -> Option<Nanos> {
-    evidence
-        .workload_due_in(span)
-        .map(|operation| operation.due)
-        .min()
+    let due = judged(evidence).map(|operation| operation.due);
+    due.filter(|due| span.contains(*due)).min()
 }
 
 /// The operations that were due in one stretch of time.
@@ -158,8 +168,8 @@ fn windows(evidence: &Evidence, span: Span) -> Vec<Window> {
         .as_nanos()
         .clamp(1, u128::from(u64::MAX)) as u64;
     let length = span.to.0.saturating_sub(span.from.0);
-    // A history of a day in windows of a second is far below this; it bounds what a file can ask for.
-    let number = (length / width).clamp(1, 1_000_000);
+    // A day has 86,400 windows of a second; this bounds what a saved history can ask for.
+    let number = (length / width).clamp(1, 100_000);
     let start = |index: u64| Nanos(span.from.0.saturating_add(width.saturating_mul(index)));
     let mut windows: Vec<_> = (0..number)
         .map(|index| Window {
@@ -175,7 +185,7 @@ fn windows(evidence: &Evidence, span: Span) -> Vec<Window> {
             ok: 0,
         })
         .collect();
-    for operation in evidence.workload_due_in(span) {
+    for operation in judged(evidence).filter(|operation| span.contains(operation.due)) {
         let index = ((operation.due.0 - span.from.0) / width).min(number - 1);
         windows[index as usize].add(operation);
     }

@@ -1,5 +1,6 @@
 //! What `report.json` says.
 
+use proptest::prelude::*;
 use squall_model::history::{Cause, Outcome};
 
 use super::*;
@@ -61,4 +62,55 @@ fn only_a_worse_verdict_overrules() {
     assert!(report.reason.starts_with("r1 could not be started."));
     report.overrule(Verdict::Stopped, "SIGINT.");
     assert_eq!(report.verdict, Verdict::RollbackIncomplete);
+}
+
+/// A moment: early, around the fault, or absurd.
+fn any_moment() -> impl Strategy<Value = Nanos> {
+    prop_oneof![
+        (0u64..40_000_000_000).prop_map(Nanos),
+        (0u64..40).prop_map(|second| Nanos(second * 1_000_000_000)),
+        any::<u64>().prop_map(Nanos),
+    ]
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
+    (any_moment(), any_moment()).prop_map(|(from, to)| Span { from, to })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_history_makes_a_report_panic(
+        moments in prop::collection::vec((1u32..5, any_moment(), any_moment(), 0usize..4), 0..60),
+        baseline in any_span(),
+        fault in prop::option::of(any_span()),
+        recovery in any_span(),
+        width in any::<u16>(),
+    ) {
+        let outcomes = [
+            Outcome::Ok,
+            Outcome::Failed(Cause::Http(404)),
+            Outcome::Failed(Cause::NotSent),
+            Outcome::Unknown(Cause::Timeout),
+        ];
+        let mut sample = Sample::new();
+        for (client, due, completed, outcome) in moments {
+            sample = sample.call(client, 0, 0, outcomes[outcome].clone()).with(|evidence| {
+                if let Some(operation) = evidence.operations.last_mut() {
+                    (operation.due, operation.completed) = (due, completed);
+                }
+            });
+        }
+        let sample = sample.with(|evidence| {
+            evidence.phases.baseline = baseline;
+            evidence.phases.recovery = recovery;
+            evidence.fault = fault;
+        });
+        let report = Report::from(&sample.build());
+        let view = terminal::View { color: false, width, files: Vec::new() };
+        terminal::render(&report, &view);
+        html::render(&report).expect("a page");
+        serde_json::to_string(&report).expect("a report is JSON");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use squall_model::history::Outcome;
+use squall_model::history::{Cause, Outcome};
 
 use super::*;
 use crate::check::sample::{Sample, at, span};
@@ -46,7 +46,7 @@ fn it_counts_only_if_steadiness_holds_for_five_seconds() {
 #[test]
 fn one_relapse_puts_recovery_off() {
     let again = |s: Sample| {
-        let failed = Outcome::Failed(squall_model::history::Cause::Reset);
+        let failed = Outcome::Failed(Cause::Reset);
         (0..10).fold(s, |s, n| s.call(1, 20_000 + n, 10, failed.clone()))
     };
     let (recovery, _) = measured(again(Sample::steady_but_failing(10_000..10_500)));
@@ -82,18 +82,13 @@ fn errors_and_successes_count_from_the_start_of_the_fault_when_they_end() {
     let (recovery, _) = measured(Sample::steady_but_failing(10_200..10_500));
     assert_eq!(recovery.first_error_ms, Some(210.0));
     assert_eq!(recovery.first_success_ms, Some(510.0));
-    let cut = Sample::steady_but_failing(0..0).call(
-        1,
-        9_990,
-        15,
-        Outcome::Unknown(squall_model::history::Cause::Closed),
-    );
+    let cut = Sample::steady_but_failing(0..0).call(1, 9_990, 15, Outcome::Unknown(Cause::Closed));
     assert_eq!(measured(cut).0.first_error_ms, Some(5.0));
 }
 
 #[test]
 fn an_unknown_outcome_is_not_successful() {
-    let lost = Outcome::Unknown(squall_model::history::Cause::Timeout);
+    let lost = Outcome::Unknown(Cause::Timeout);
     let sample = Sample::steady_but_failing(0..0);
     let sample = (0..5).fold(sample, |s, n| s.call(1, 12_000 + n, 10, lost.clone()));
     assert_eq!(measured(sample).0.recovered_ms, Some(3_000.0));
@@ -158,12 +153,30 @@ fn windows_count_from_the_start_of_the_fault_and_not_of_the_second() {
 
 #[test]
 fn the_handshake_is_no_part_of_it() {
-    let failed = Outcome::Failed(squall_model::history::Cause::Refused);
+    let failed = Outcome::Failed(Cause::Refused);
     let sample = Sample::steady_but_failing(0..0);
     let sample = (0..50).fold(sample, |s, n| {
         s.handshake_step(1, "initialize", None, 12_000 + n, 500, failed.clone())
     });
     assert_eq!(measured(sample).0.first_error_ms, None);
+}
+
+#[test]
+fn what_was_due_in_the_last_window_and_not_sent_any_more_does_not_count() {
+    let unsent = |from: u64| {
+        let failed = Outcome::Failed(Cause::NotSent);
+        let due = (from..from + 50).step_by(10);
+        let sample = Sample::steady_but_failing(0..0);
+        due.fold(sample, |s, due| {
+            s.call(1, due, 30_000 - due, failed.clone())
+        })
+    };
+    let (recovery, _) = measured(unsent(29_500));
+    assert_eq!(
+        (recovery.first_error_ms, recovery.recovered_ms),
+        (None, Some(0.0))
+    );
+    assert_eq!(measured(unsent(27_000)).0.recovered_ms, None);
 }
 
 #[test]
