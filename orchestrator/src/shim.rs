@@ -22,7 +22,7 @@ use rustix::process as system;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal as arrivals_of};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub mod identity;
 pub mod report;
@@ -38,6 +38,12 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often the tree is looked at again while it ends, besides whenever a process of it did.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a shim waits for its tree to freeze. Only a process that waits for a disk takes so long.
+const FREEZE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How often it looks whether the tree has frozen.
+const LOOK_CLOSELY: Duration = Duration::from_millis(1);
 
 /// The hidden subcommand of stage two.
 pub const STAGE_TWO: &str = "shim-exec";
@@ -147,12 +153,12 @@ async fn supervise(command: &[OsString]) -> Result<(), ShimError> {
         Ok(process) => process,
         Err(reason) => {
             tell(&Report::NotStarted { reason });
-            return Ok(());
+            return end_tree(None, &mut ears).await;
         }
     };
     tell(&Report::Started(process));
     attend(process, &mut ears).await;
-    end_tree(process, &mut ears).await
+    end_tree(Some(process), &mut ears).await
 }
 
 /// Everything that a shim listens to.
@@ -230,20 +236,23 @@ fn spawn_stage_two(command: &[OsString], stdin: Stdio, output: Stdio) -> io::Res
 async fn attend(process: ProcessId, ears: &mut Ears) {
     loop {
         tokio::select! {
-            _ = ears.children.recv() => if reap(process).contains_command { return },
+            _ = ears.children.recv() => if reap(Some(process)).contains_command { return },
             _ = ears.terminate.recv() => return,
             line = ears.orders.next_line() => match line {
-                Ok(Some(line)) => obey(&line),
+                Ok(Some(line)) => obey(&line).await,
                 Ok(None) | Err(_) => return,
             },
         }
     }
 }
 
-fn obey(line: &str) {
+async fn obey(line: &str) {
     match line.parse() {
         Ok(Order::Signal(signal)) => {
             let processes = tree::signal_descendants(std::process::id(), signal);
+            if signal == Signal::Stop {
+                freeze().await;
+            }
             tell(&Report::Signalled { signal, processes });
         }
         Err(error) => {
@@ -252,8 +261,17 @@ fn obey(line: &str) {
     }
 }
 
+/// Waits until what was stopped has stopped, and stops what was born meanwhile.
+async fn freeze() {
+    let end = Instant::now() + FREEZE_DEADLINE;
+    while !tree::is_frozen(std::process::id()) && Instant::now() < end {
+        sleep(LOOK_CLOSELY).await;
+        tree::signal_descendants(std::process::id(), Signal::Stop);
+    }
+}
+
 /// Kills until nothing is left. A child subreaper without children has no descendants.
-async fn end_tree(process: ProcessId, ears: &mut Ears) -> Result<(), ShimError> {
+async fn end_tree(process: Option<ProcessId>, ears: &mut Ears) -> Result<(), ShimError> {
     let end = Instant::now() + END_DEADLINE;
     loop {
         tree::signal_descendants(std::process::id(), Signal::Kill);
@@ -278,11 +296,11 @@ struct Reaped {
 }
 
 /// Reaps all that is dead and reports the command's end.
-fn reap(process: ProcessId) -> Reaped {
+fn reap(process: Option<ProcessId>) -> Reaped {
     let mut reaped = Reaped::default();
     loop {
         match system::wait(system::WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if is(pid, process) => {
+            Ok(Some((pid, status))) if process.is_some_and(|process| is(pid, process)) => {
                 reaped.contains_command = true;
                 tell(&Report::Exited(exit_of(status)));
             }

@@ -84,6 +84,12 @@ impl fmt::Display for ProcessId {
     }
 }
 
+/// Whether this content of a `stat` file is that of a stopped, traced or dead thread.
+pub(super) fn is_stopped(stat: &[u8]) -> bool {
+    Stat::parse(&String::from_utf8_lossy(stat))
+        .is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
+}
+
 /// The fields of `/proc/<pid>/stat` that say who it is.
 struct Stat {
     state: char,

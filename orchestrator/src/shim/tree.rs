@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::identity::ProcessId;
+use super::identity::{self, ProcessId};
 use super::signal::Signal;
 
 /// The environment variable that names the run; every process below a shim inherits it.
@@ -52,6 +52,20 @@ pub fn signal_descendants(of: u32, signal: Signal) -> usize {
         }
     }
     reached.len()
+}
+
+/// Whether all descendants have stopped, each with all its threads. A thread that runs on another
+/// core, or waits for a disk, goes on for a moment after SIGSTOP was sent.
+pub fn is_frozen(of: u32) -> bool {
+    let threads = |process: &ProcessId| {
+        let tasks = fs::read_dir(format!("/proc/{}/task", process.pid));
+        tasks.into_iter().flatten().flatten()
+    };
+    descendants(of)
+        .iter()
+        .flat_map(threads)
+        .filter_map(|thread| fs::read(thread.path().join("stat")).ok())
+        .all(|stat| identity::is_stopped(&stat))
 }
 
 /// All live processes whose environment names this run (and child, if one is given), whoever their

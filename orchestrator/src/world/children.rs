@@ -28,6 +28,9 @@ use crate::undo::Undo;
 /// How long a shim may take to report that the command runs.
 const START_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a shim may take to go: a little more than it gives its tree.
+const SEE_OFF_DEADLINE: Duration = Duration::from_secs(12);
+
 /// How long the last sweep may take.
 const SWEEP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -168,8 +171,8 @@ impl Children {
         Ok(shim)
     }
 
-    /// From a shim that was just spawned to a child whose undo is on disk. On every way out but the
-    /// last the handle is dropped, and the end of its stdin ends the shim.
+    /// From a shim that was just spawned to a child whose undo is on disk. If this is dropped, so
+    /// is the handle, and the end of its stdin ends the shim.
     async fn bear(
         &self,
         name: &str,
@@ -184,19 +187,14 @@ impl Children {
         let orders = handle.stdin.take().ok_or_else(silent)?;
         let stdout = handle.stdout.take().ok_or_else(silent)?;
         let mut reports = BufReader::new(stdout).lines();
-        let process = match first_report(&mut reports).await {
-            Some(Report::Started(process)) => process,
-            Some(Report::NotStarted { reason }) => {
-                return Err(ChildError::NotStarted {
-                    name: name.to_owned(),
-                    reason,
-                });
+        let (process, undo) = match self.record_start(name, &log, shim, &mut reports).await {
+            Ok(started) => started,
+            Err(error) => {
+                drop(orders);
+                see_off(handle).await;
+                return Err(error);
             }
-            _ => return Err(silent()),
         };
-        let undo = self
-            .register(Undo::stop_process(name, shim, process))
-            .await?;
         Ok(Child::new(Birth {
             name: name.to_owned(),
             run: self.0.run.clone(),
@@ -213,6 +211,30 @@ impl Children {
         }))
     }
 
+    /// Waits for the shim's first report and writes the undo of what it says.
+    async fn record_start(
+        &self,
+        name: &str,
+        log: &Log,
+        shim: ProcessId,
+        reports: &mut Lines<BufReader<ChildStdout>>,
+    ) -> Result<(ProcessId, Seq), ChildError> {
+        match first_report(reports).await {
+            Some(Report::Started(process)) => {
+                let undo = Undo::stop_process(name, shim, process);
+                Ok((process, self.register(undo).await?))
+            }
+            Some(Report::NotStarted { reason }) => Err(ChildError::NotStarted {
+                name: name.to_owned(),
+                reason,
+            }),
+            _ => Err(ChildError::Silent {
+                name: name.to_owned(),
+                said: log.tail(),
+            }),
+        }
+    }
+
     /// Off the runtime's threads, which a disk would hold up together with the load.
     async fn register(&self, undo: Undo) -> Result<Seq, ChildError> {
         let journal = self.0.journal.clone();
@@ -227,6 +249,14 @@ impl Children {
 async fn first_report(reports: &mut Lines<BufReader<ChildStdout>>) -> Option<Report> {
     let line = timeout(START_DEADLINE, reports.next_line()).await;
     serde_json::from_str(&line.ok()?.ok()??).ok()
+}
+
+/// Waits for a shim whose stdin has ended, and kills it if it does not go. What it would leave then
+/// is found by the run's last sweep.
+async fn see_off(mut shim: tokio::process::Child) {
+    if timeout(SEE_OFF_DEADLINE, shim.wait()).await.is_err() {
+        let _ = shim.kill().await;
+    }
 }
 
 fn left(strays: &[ProcessId]) -> ChildError {

@@ -54,10 +54,12 @@ async fn when_it_is_ordered_to_kill_it_reports_the_end() {
 async fn when_the_command_ends_what_it_left_behind_goes_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut roll = Roll::new(folder.path());
-    let script = "(setsid sleep 60 & echo $! >$ROLL); exit 3";
+    let script = "trap 'exit 3' USR1; (setsid sleep 60 & echo $! >$ROLL); echo $$ >$ROLL; \
+                  sleep 60 & wait";
     let mut shim = shim(&roll.shell(script), "exit");
-    let daemon = roll.next().await;
-    assert!(matches!(shim.report().await, Report::Started(_)));
+    let [daemon, shell] = [roll.next().await, roll.next().await];
+    shell.signal(Signal::Usr1).expect("sent");
+    assert_eq!(shim.report().await, Report::Started(shell));
     assert_eq!(shim.report().await, Report::Exited(Exit::Code(3)));
     assert_gone([daemon]).await;
     shim.assert_ends_well().await;
