@@ -66,15 +66,16 @@ fn heal(run: Option<&RunId>) -> anyhow::Result<ExitCode> {
     for alive in &healed.alive {
         println!("left alone: {alive}");
     }
-    for error in &healed.failed {
-        eprintln!("squall: {error}");
-    }
     if healed.is_nothing() {
         println!("nothing to heal");
     }
-    Ok(if healed.failed.is_empty() {
+    let code = if healed.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(INCOMPLETE)
-    })
+    };
+    for error in healed.failed {
+        eprintln!("squall: {:#}", anyhow::Error::new(error));
+    }
+    Ok(code)
 }

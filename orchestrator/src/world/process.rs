@@ -184,6 +184,8 @@ impl ProcessWorld {
         let slot = self.slot(name)?;
         let child = self.running(name)?;
         tokio::select! {
+            // A stranger may answer at the address of a replica that has ended.
+            biased;
             exit = child.until_exited() => Err(WorldError::Ended {
                 name: name.to_owned(),
                 how: describe(exit),
