@@ -88,12 +88,7 @@ struct Trace {
 
 impl Client {
     pub(crate) fn new(wire: Arc<Wire>) -> Self {
-        Self {
-            wire,
-            connection: None,
-            session: None,
-            last_rpc_id: 0,
-        }
+        Self { wire, connection: None, session: None, last_rpc_id: 0 }
     }
 
     /// Whether there is a session to send on.

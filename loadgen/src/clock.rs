@@ -17,10 +17,7 @@ impl Clock {
     pub fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let wall = Nanos::after_anchor(since_epoch.unwrap_or_default()).0;
-        Self {
-            anchor: Anchor { wall },
-            start: Instant::now(),
-        }
+        Self { anchor: Anchor { wall }, start: Instant::now() }
     }
 
     /// Where it counts from: the first record of a history.

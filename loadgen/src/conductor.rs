@@ -61,23 +61,13 @@ async fn run(shared: &Arc<Shared>, readiness: &watch::Sender<Readiness>) {
     *shared.mix.lock() = Some(workload.mix().to_string());
     let (crew, queues, go) = Crew::hire(shared, sessions, &workload);
     let all_ready = wait_until_ready(shared, deadline).await;
-    let known = all_ready.map(|sessions| Ready {
-        sessions,
-        mix: workload.mix(),
-        took: begun.elapsed(),
-    });
+    let known =
+        all_ready.map(|sessions| Ready { sessions, mix: workload.mix(), took: begun.elapsed() });
     readiness.send_replace(Some(known));
     go.cancel();
     if let Arrivals::Open { rate } = shared.plan.arrivals {
         let schedule = Schedule::new(rate, shared.plan.extent);
-        pacer::run(
-            Arc::clone(shared),
-            schedule,
-            queues,
-            workload,
-            Timer::precise(),
-        )
-        .await;
+        pacer::run(Arc::clone(shared), schedule, queues, workload, Timer::precise()).await;
     }
     crew.finish(shared).await;
 }
@@ -172,11 +162,7 @@ impl Crew {
         shared: &Arc<Shared>,
         sessions: Vec<Session>,
         workload: &Arc<Workload>,
-    ) -> (
-        Self,
-        Vec<mpsc::Sender<crate::shared::Job>>,
-        CancellationToken,
-    ) {
+    ) -> (Self, Vec<mpsc::Sender<crate::shared::Job>>, CancellationToken) {
         let go = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
@@ -192,9 +178,7 @@ impl Crew {
                 Arrivals::Closed { think } => {
                     let quota = quota(&shared, number);
                     let go = go.clone();
-                    tasks.spawn(worker::run_closed(
-                        shared, session, workload, think, quota, go,
-                    ));
+                    tasks.spawn(worker::run_closed(shared, session, workload, think, quota, go));
                 }
             }
         }
@@ -237,13 +221,9 @@ fn quota(shared: &Shared, session: u32) -> worker::Quota {
     let (operations, duration) = match shared.plan.extent {
         Extent::UntilStopped => (None, None),
         Extent::For(duration) => (None, Some(duration)),
-        Extent::Operations(total) => (
-            Some(share(total, session, shared.plan.sessions.get())),
-            None,
-        ),
+        Extent::Operations(total) => {
+            (Some(share(total, session, shared.plan.sessions.get())), None)
+        }
     };
-    worker::Quota {
-        operations,
-        duration,
-    }
+    worker::Quota { operations, duration }
 }

@@ -95,11 +95,7 @@ impl Load {
         let shared = Arc::new(Shared::new(plan, clock, sink));
         let (sender, readiness) = watch::channel(None);
         let task = tokio::spawn(conduct(Arc::clone(&shared), sender));
-        Self {
-            shared,
-            readiness,
-            task,
-        }
+        Self { shared, readiness, task }
     }
 
     /// Waits until all sessions are ready and arrivals begin, or until it is known that they are not,
@@ -152,8 +148,7 @@ impl Load {
 impl fmt::Debug for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut load = f.debug_struct("Load");
-        load.field("plan", &self.shared.plan)
-            .finish_non_exhaustive()
+        load.field("plan", &self.shared.plan).finish_non_exhaustive()
     }
 }
 

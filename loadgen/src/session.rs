@@ -87,8 +87,7 @@ impl Session {
             self.capabilities = capabilities;
             let job = self.setup_job();
             let report = self.client.initialized(job.id).await;
-            self.shared
-                .record(job, "notifications/initialized".into(), report);
+            self.shared.record(job, "notifications/initialized".into(), report);
         }
         if self.is_ready() {
             self.became_ready();
@@ -148,12 +147,7 @@ impl Session {
         params: Map<String, Value>,
     ) -> Result<Bytes, Cause> {
         let job = self.setup_job();
-        let call = Call {
-            operation: job.id,
-            method,
-            params,
-            may_have_effects: false,
-        };
+        let call = Call { operation: job.id, method, params, may_have_effects: false };
         let (report, answer) = self.client.ask(call).await;
         let outcome = report.outcome.clone();
         self.shared.record(job, method.into(), report);

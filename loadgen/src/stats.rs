@@ -146,15 +146,8 @@ pub(crate) struct Context {
 impl Stats {
     pub(crate) fn add(&mut self, operation: &Operation) {
         let setup = is_setup(operation.id);
-        let tallies = if setup {
-            &mut self.setup
-        } else {
-            &mut self.workload
-        };
-        tallies
-            .entry(Arc::clone(&operation.name))
-            .or_default()
-            .add(operation);
+        let tallies = if setup { &mut self.setup } else { &mut self.workload };
+        tallies.entry(Arc::clone(&operation.name)).or_default().add(operation);
         if !setup {
             self.sent += u64::from(operation.sent.is_some());
             let (due, end) = (operation.due, operation.completed);
@@ -177,9 +170,7 @@ impl Stats {
 
     pub(crate) fn summary(&self, context: Context) -> Summary {
         let totals = self.totals();
-        let span = self
-            .span
-            .map_or(Duration::ZERO, |(from, to)| to.since(from));
+        let span = self.span.map_or(Duration::ZERO, |(from, to)| to.since(from));
         let mut errors = BTreeMap::new();
         for (cause, count) in self.workload.values().flat_map(|tally| &tally.errors) {
             *errors.entry(cause.clone()).or_default() += count;
@@ -312,9 +303,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_in_milliseconds() {
-        let operations: Vec<_> = (1..=1000)
-            .map(|n| operation(n, u64::from(n), Outcome::Ok))
-            .collect();
+        let operations: Vec<_> =
+            (1..=1000).map(|n| operation(n, u64::from(n), Outcome::Ok)).collect();
         let summary = summary(&operations);
         let latency = summary.operations[0].latency_ms.expect("latencies");
         for (found, expected) in [
@@ -323,10 +313,7 @@ mod tests {
             (latency.p99_9, 999.0),
             (latency.max, 1000.0),
         ] {
-            assert!(
-                (found - expected).abs() <= expected / 500.0,
-                "{found} {expected}"
-            );
+            assert!((found - expected).abs() <= expected / 500.0, "{found} {expected}");
         }
         assert!((summary.rate - 1000.0).abs() < 1e-6, "{}", summary.rate);
     }
@@ -354,9 +341,6 @@ mod tests {
         let json = serde_json::to_value(summary(&[operation(1, 5, Outcome::Ok)])).expect("JSON");
         assert_eq!(json["schema_version"], 1);
         assert_eq!(json["operations"][0]["ok"], 1);
-        assert!(
-            json["operations"][0]["latency_ms"]["p99.9"].is_number(),
-            "{json}"
-        );
+        assert!(json["operations"][0]["latency_ms"]["p99.9"].is_number(), "{json}");
     }
 }

@@ -74,10 +74,7 @@ impl FromStr for Target {
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         let named = || url.chars().take(200).collect::<String>();
-        let uri: Uri = url.parse().map_err(|source| BadTarget::NotAUrl {
-            url: named(),
-            source,
-        })?;
+        let uri: Uri = url.parse().map_err(|source| BadTarget::NotAUrl { url: named(), source })?;
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => return Err(BadTarget::Tls(named())),
             Some(scheme) if *scheme == Scheme::HTTP => {}
@@ -88,10 +85,7 @@ impl FromStr for Target {
         let authority = authority.ok_or_else(|| BadTarget::NotHttp(named()))?;
         let says_path = url.trim_start_matches("http://").contains(['/', '?']);
         let path = parts.path_and_query.filter(|_| says_path);
-        Ok(Self {
-            authority,
-            path: path.unwrap_or_else(|| PathAndQuery::from_static(ENDPOINT)),
-        })
+        Ok(Self { authority, path: path.unwrap_or_else(|| PathAndQuery::from_static(ENDPOINT)) })
     }
 }
 

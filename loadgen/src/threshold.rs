@@ -135,6 +135,11 @@ impl Threshold {
         parse::both(metric, expression)
     }
 
+    /// Whether the sample is one that it is about.
+    pub fn selects(&self, sample: &Sample<'_>) -> bool {
+        evaluate::fits(self, sample)
+    }
+
     /// Holds the samples against it.
     pub fn evaluate<'a>(&self, samples: impl IntoIterator<Item = Sample<'a>>) -> Verdict {
         evaluate::evaluate(self, samples)
@@ -212,14 +217,8 @@ impl Tag {
 }
 
 impl Aggregation {
-    const NAMED: [Self; 6] = [
-        Self::Mean,
-        Self::Min,
-        Self::Median,
-        Self::Max,
-        Self::Rate,
-        Self::Count,
-    ];
+    const NAMED: [Self; 6] =
+        [Self::Mean, Self::Min, Self::Median, Self::Max, Self::Rate, Self::Count];
 }
 
 impl fmt::Display for Aggregation {
@@ -238,13 +237,8 @@ impl fmt::Display for Aggregation {
 
 impl Operator {
     /// In the order in which they are looked for: the longer ones first.
-    const ALL: [Self; 5] = [
-        Self::LessOrEqual,
-        Self::GreaterOrEqual,
-        Self::Equal,
-        Self::Less,
-        Self::Greater,
-    ];
+    const ALL: [Self; 5] =
+        [Self::LessOrEqual, Self::GreaterOrEqual, Self::Equal, Self::Less, Self::Greater];
 
     /// As it is written.
     pub fn as_str(self) -> &'static str {

@@ -20,9 +20,7 @@ impl Timer {
     /// A timer on a timerfd; tokio's own where there is none to be had.
     pub(crate) fn precise() -> Self {
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags());
-        Self {
-            precise: fd.ok().and_then(register),
-        }
+        Self { precise: fd.ok().and_then(register) }
     }
 
     /// Tokio's own timer, which obeys a paused clock.

@@ -74,11 +74,7 @@ impl Workload {
         };
         let entries: Vec<_> = shares.into_iter().map(|s| Entry::new(s, offer)).collect();
         let weights = entries.iter().map(|entry| u64::from(entry.share.weight));
-        Ok(Self {
-            seed,
-            total_weight: weights.sum(),
-            entries,
-        })
+        Ok(Self { seed, total_weight: weights.sum(), entries })
     }
 
     /// The mix that came of it.
@@ -95,11 +91,7 @@ impl Workload {
     pub(crate) fn draw(&self, id: OperationId) -> Drawn<'_> {
         let mut draw = self.draw_for(id);
         let entry = self.pick(&mut draw);
-        Drawn {
-            name: &entry.name,
-            action: &entry.share.action,
-            params: entry.params(&mut draw),
-        }
+        Drawn { name: &entry.name, action: &entry.share.action, params: entry.params(&mut draw) }
     }
 
     fn draw_for(&self, id: OperationId) -> Draw {
@@ -121,19 +113,13 @@ impl Workload {
 impl Entry {
     fn new(share: Share, offer: &Offer) -> Self {
         let arguments = match &share.action {
-            Action::Tool(name) => find_tool(offer, name).map_or(Arguments::None, |tool| {
-                Arguments::Schema(tool.input_schema.clone())
-            }),
-            Action::Prompt(name) => find_prompt(offer, name).map_or(Arguments::None, |prompt| {
-                Arguments::Texts(required_of(prompt))
-            }),
+            Action::Tool(name) => find_tool(offer, name)
+                .map_or(Arguments::None, |tool| Arguments::Schema(tool.input_schema.clone())),
+            Action::Prompt(name) => find_prompt(offer, name)
+                .map_or(Arguments::None, |prompt| Arguments::Texts(required_of(prompt))),
             Action::Resource(_) | Action::Plain(_) => Arguments::None,
         };
-        Self {
-            name: share.action.to_string().into(),
-            share,
-            arguments,
-        }
+        Self { name: share.action.to_string().into(), share, arguments }
     }
 
     fn params(&self, draw: &mut Draw) -> Map<String, Value> {
@@ -188,10 +174,7 @@ fn fitted(offer: &Offer) -> Vec<Share> {
         shares = foreign(offer);
     }
     if shares.is_empty() {
-        shares.push(Share {
-            action: Action::Plain(PlainMethod::Ping),
-            weight: 1,
-        });
+        shares.push(Share { action: Action::Plain(PlainMethod::Ping), weight: 1 });
     }
     shares
 }
@@ -201,11 +184,7 @@ fn fitted(offer: &Offer) -> Vec<Share> {
 fn foreign(offer: &Offer) -> Vec<Share> {
     let has_readers = offer.tools.iter().any(Tool::is_read_only);
     let fit = |tool: &&Tool| {
-        if has_readers {
-            tool.is_read_only()
-        } else {
-            !tool.is_destructive()
-        }
+        if has_readers { tool.is_read_only() } else { !tool.is_destructive() }
     };
     let tools = offer.tools.iter().filter(fit).take(MOST_FOREIGN_TOOLS);
     let mut actions: Vec<_> = tools.map(|tool| Action::Tool(tool.name.clone())).collect();
@@ -227,10 +206,7 @@ fn is_offered(action: &Action, offer: &Offer) -> bool {
 fn check_named(action: &Action, offer: &Offer) -> Result<(), NotOffered> {
     let (wanted, offered): (&str, Vec<&str>) = match action {
         Action::Tool(name) => (name, offer.tools.iter().map(|t| t.name.as_str()).collect()),
-        Action::Prompt(name) => (
-            name,
-            offer.prompts.iter().map(|p| p.name.as_str()).collect(),
-        ),
+        Action::Prompt(name) => (name, offer.prompts.iter().map(|p| p.name.as_str()).collect()),
         Action::Resource(_) | Action::Plain(_) => return Ok(()),
     };
     if offered.contains(&wanted) {
@@ -281,10 +257,7 @@ mod tests {
                 json!([{"name": "a"}, {"name": "b", "annotations": {"readOnlyHint": true}}]),
                 "tools/call b=1",
             ),
-            (
-                json!([{"name": "b", "annotations": {"destructiveHint": true}}]),
-                "tools/list=1",
-            ),
+            (json!([{"name": "b", "annotations": {"destructiveHint": true}}]), "tools/list=1"),
             (json!([]), "ping=1"),
         ] {
             assert_eq!(fit(&Mix::Fitted, &tools), expected, "{tools}");

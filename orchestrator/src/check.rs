@@ -15,6 +15,7 @@ pub(crate) mod recovery;
 pub(crate) mod reinit;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod steps;
 pub(crate) mod thresholds;
 pub(crate) mod words;
 
@@ -26,6 +27,8 @@ pub(crate) enum Checker {
     Baseline,
     /// Did everything that was to break really break?
     Exercise,
+    /// Could the drill do what it was to do?
+    Steps,
     /// Did the service become steady again?
     Recovery,
     /// Did every session find its way back, and only those that had to?
@@ -41,6 +44,7 @@ impl fmt::Display for Checker {
         f.write_str(match self {
             Self::Baseline => "baseline",
             Self::Exercise => "exercise",
+            Self::Steps => "steps",
             Self::Recovery => "recovery",
             Self::Reinit => "reinit",
             Self::Conformance => "conformance",
@@ -87,12 +91,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(checker: Checker, verdict: Judgement, summary: impl Into<String>) -> Self {
-        Self {
-            checker,
-            verdict,
-            summary: summary.into(),
-            details: Vec::new(),
-        }
+        Self { checker, verdict, summary: summary.into(), details: Vec::new() }
     }
 
     fn with_details(self, details: Vec<String>) -> Self {
@@ -131,6 +130,7 @@ pub(crate) fn findings(evidence: &Evidence, measured: &Measured) -> Vec<Finding>
     vec![
         baseline::check(evidence, &measured.baseline),
         exercise::check(evidence),
+        steps::check(&evidence.failures),
         recovery::check(evidence, measured),
         reinit::check(evidence, &measured.reinit),
         conformance::check(&measured.breaches),
@@ -163,10 +163,9 @@ impl Verdict {
         if let Some(why) = &evidence.stopped {
             return (Self::Stopped, why.clone());
         }
-        for (judgement, verdict) in [
-            (Judgement::Broken, Self::Broken),
-            (Judgement::Unknown, Self::Unknown),
-        ] {
+        for (judgement, verdict) in
+            [(Judgement::Broken, Self::Broken), (Judgement::Unknown, Self::Unknown)]
+        {
             let such: Vec<_> = findings
                 .iter()
                 .filter(|finding| finding.verdict == judgement)
@@ -203,11 +202,7 @@ impl Verdict {
     /// Of two runs, the verdict that counts for both: exit code 4 over 5 over 1 over 3 over 0.
     #[must_use]
     pub(crate) fn worse(self, other: Self) -> Self {
-        if other.severity() > self.severity() {
-            other
-        } else {
-            self
-        }
+        if other.severity() > self.severity() { other } else { self }
     }
 
     fn severity(self) -> u8 {
@@ -242,10 +237,7 @@ fn held_reason(findings: &[Finding]) -> String {
     if told.is_empty() {
         return "Every check held.".to_owned();
     }
-    told.iter()
-        .map(|finding| finding.summary.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    told.iter().map(|finding| finding.summary.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -266,18 +258,8 @@ mod tests {
         let stopped = Sample::new().stopped("SIGINT").build();
         for (evidence, findings, verdict, code) in [
             (&quiet, vec![held.clone()], Verdict::Held, 0),
-            (
-                &quiet,
-                vec![held.clone(), unknown.clone()],
-                Verdict::Unknown,
-                3,
-            ),
-            (
-                &quiet,
-                vec![unknown.clone(), broken.clone()],
-                Verdict::Broken,
-                1,
-            ),
+            (&quiet, vec![held.clone(), unknown.clone()], Verdict::Unknown, 3),
+            (&quiet, vec![unknown.clone(), broken.clone()], Verdict::Broken, 1),
             (&stopped, vec![unknown, broken], Verdict::Stopped, 5),
             (&stopped, vec![held], Verdict::Stopped, 5),
         ] {
@@ -289,14 +271,7 @@ mod tests {
     #[test]
     fn of_several_runs_the_worst_counts() {
         use Verdict::{Broken, Held, NotStarted, RollbackIncomplete, Stopped, Unknown};
-        let order = [
-            Held,
-            Unknown,
-            NotStarted,
-            Broken,
-            Stopped,
-            RollbackIncomplete,
-        ];
+        let order = [Held, Unknown, NotStarted, Broken, Stopped, RollbackIncomplete];
         for (rank, verdict) in order.into_iter().enumerate() {
             for better in &order[..=rank] {
                 assert_eq!(better.worse(verdict), verdict);

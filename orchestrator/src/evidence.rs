@@ -41,6 +41,8 @@ pub(crate) struct Evidence {
     pub(crate) min_broken_share: f64,
     /// The thresholds of the drill, evaluated.
     pub(crate) thresholds: Vec<ThresholdResult>,
+    /// What the drill could not do.
+    pub(crate) failures: Vec<Failure>,
     /// Why the run ended before its time, if it did: a stop condition or an interrupt.
     pub(crate) stopped: Option<String>,
 }
@@ -53,15 +55,12 @@ impl Evidence {
 
     /// The workload operations that were due in the span: all but those of the handshake.
     pub(crate) fn workload_due_in(&self, span: Span) -> impl Iterator<Item = &Operation> {
-        self.workload()
-            .filter(move |operation| span.contains(operation.due))
+        self.workload().filter(move |operation| span.contains(operation.due))
     }
 
     /// The workload operations: all but those of the handshake.
     pub(crate) fn workload(&self) -> impl Iterator<Item = &Operation> {
-        self.operations
-            .iter()
-            .filter(|operation| !operation.is_handshake())
+        self.operations.iter().filter(|operation| !operation.is_handshake())
     }
 
     /// The operations that a fault of the proxy touched.
@@ -131,6 +130,16 @@ pub(crate) struct FaultUse {
     pub(crate) hits: u64,
     /// Whether it is a step and not a fault of the proxy.
     pub(crate) step: bool,
+}
+
+/// Something that the drill could not do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// What, and why, in words.
+    pub(crate) what: String,
+    /// Whether it says something about what is drilled: a replica that does not come back does, a
+    /// proxy of ours that dies does not.
+    pub(crate) tells: bool,
 }
 
 /// Where one session of the load generator lived when the fault began.

@@ -103,11 +103,7 @@ fn heal_run(state: &StateDir, run: &RunId) -> Result<Option<HealedRun>, HealErro
     }
     let lines = replay(&journal, &past)?;
     journal.end()?;
-    Ok(Some(HealedRun {
-        run: run.clone(),
-        drill: past.begin.drill,
-        lines,
-    }))
+    Ok(Some(HealedRun { run: run.clone(), drill: past.begin.drill, lines }))
 }
 
 /// A look without the lock: most runs have ended, and a drill may be just about to begin.
@@ -151,30 +147,20 @@ fn replay(journal: &Journal, past: &Past) -> Result<Vec<String>, HealError> {
     if left.is_empty() {
         return Ok(lines);
     }
-    Err(HealError::Left {
-        run: run.clone(),
-        what: left.join("; "),
-        done: lines.len(),
-    })
+    Err(HealError::Left { run: run.clone(), what: left.join("; "), done: lines.len() })
 }
 
 /// Says what was done, or nothing if it could not be done.
 fn carry_out(undo: &Undo) -> Option<String> {
     match undo {
-        Undo::StopProcess {
-            name,
-            shim_pid,
-            shim_start,
-            pid,
-            start,
-        } => {
+        Undo::StopProcess { name, shim_pid, shim_start, pid, start } => {
             let shim = process(*shim_pid, *shim_start);
             end_child(name, shim, process(*pid, *start))
         }
         Undo::RunProcesses { run } => end_strays(run),
-        Undo::RemoveFault { admin, id } => Some(format!(
-            "fault {id} at {admin}: ends by its lease, which nobody renews"
-        )),
+        Undo::RemoveFault { admin, id } => {
+            Some(format!("fault {id} at {admin}: ends by its lease, which nobody renews"))
+        }
     }
 }
 

@@ -105,10 +105,7 @@ impl Journal {
     /// Starts the journal of a new run.
     pub fn create(run: &RunDir, drill: &str, world: &str) -> Result<Self, JournalError> {
         let path = run.journal_path();
-        let not_written = |source| JournalError::Write {
-            path: path.clone(),
-            source,
-        };
+        let not_written = |source| JournalError::Write { path: path.clone(), source };
         let begin = Begin {
             run: run.id().clone(),
             process: ProcessId::own().map_err(not_written)?,
@@ -136,10 +133,7 @@ impl Journal {
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.and_then(|file| file.set_len(past.length).map(|()| file));
         let open = Open {
-            file: file.map_err(|source| JournalError::Write {
-                path: path.clone(),
-                source,
-            })?,
+            file: file.map_err(|source| JournalError::Write { path: path.clone(), source })?,
             path,
             length: past.length,
             next: past.next,
@@ -152,10 +146,7 @@ impl Journal {
     pub fn register(&self, undo: Undo) -> Result<Seq, JournalError> {
         let mut open = self.0.lock();
         let seq = Seq(open.next);
-        open.append(&Entry::Undo {
-            seq,
-            undo: undo.clone(),
-        })?;
+        open.append(&Entry::Undo { seq, undo: undo.clone() })?;
         open.next += 1;
         open.outstanding.insert(seq, undo);
         Ok(seq)
@@ -185,10 +176,7 @@ impl Open {
         self.try_append(entry).map_err(|source| {
             // A full disk may have taken half of the line: the next one must not follow that.
             let _ = self.file.set_len(self.length);
-            JournalError::Write {
-                path: self.path.clone(),
-                source,
-            }
+            JournalError::Write { path: self.path.clone(), source }
         })
     }
 
@@ -220,30 +208,19 @@ impl Past {
     /// Reads a journal. A last line that was torn by a crash is as if it had never been begun: its
     /// step was not taken.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
-        let text = fs::read(path).map_err(|source| JournalError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let whole = text
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |end| end + 1);
+        let text = fs::read(path)
+            .map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let mut entries = Vec::new();
-        for (at, line) in text[..whole]
-            .split_inclusive(|byte| *byte == b'\n')
-            .enumerate()
-        {
-            entries.push(
-                serde_json::from_slice(line).map_err(|source| JournalError::Damaged {
-                    path: path.to_owned(),
-                    line: at + 1,
-                    source,
-                })?,
-            );
+        for (at, line) in text[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+            entries.push(serde_json::from_slice(line).map_err(|source| JournalError::Damaged {
+                path: path.to_owned(),
+                line: at + 1,
+                source,
+            })?);
         }
-        Self::from_entries(entries, whole as u64).ok_or_else(|| JournalError::NoBeginning {
-            path: path.to_owned(),
-        })
+        Self::from_entries(entries, whole as u64)
+            .ok_or_else(|| JournalError::NoBeginning { path: path.to_owned() })
     }
 
     /// What is still to be undone, newest first.
@@ -261,13 +238,7 @@ impl Past {
         let Some(Entry::Begin(begin)) = entries.next() else {
             return None;
         };
-        let mut past = Self {
-            begin,
-            ended: false,
-            outstanding: BTreeMap::new(),
-            next: 1,
-            length,
-        };
+        let mut past = Self { begin, ended: false, outstanding: BTreeMap::new(), next: 1, length };
         entries.for_each(|entry| past.apply(entry));
         Some(past)
     }
@@ -308,10 +279,7 @@ mod tests {
     use crate::state::StateDir;
 
     fn fault(id: &str) -> Undo {
-        Undo::RemoveFault {
-            admin: "http://127.0.0.1:1".to_owned(),
-            id: id.to_owned(),
-        }
+        Undo::RemoveFault { admin: "http://127.0.0.1:1".to_owned(), id: id.to_owned() }
     }
 
     fn new_run() -> (tempfile::TempDir, RunDir) {
@@ -370,9 +338,7 @@ mod tests {
         let mut bytes = fs::read(run.journal_path()).expect("bytes");
         bytes.extend_from_slice(b"garbage\n{\"undone\":{\"seq\":1}}\n");
         fs::write(run.journal_path(), bytes).expect("damaged");
-        let error = Past::read(&run.journal_path())
-            .expect_err("damage")
-            .to_string();
+        let error = Past::read(&run.journal_path()).expect_err("damage").to_string();
         assert!(error.contains("line 3"), "{error}");
     }
 

@@ -1,8 +1,16 @@
-//! The roof of Squall: worlds that drills run in, and the journal that puts them back in order.
+//! The roof of Squall: drills, the worlds they run in, the journal that puts those back in order, the
+//! checkers and reports, and the command line over all of it.
 
+mod check;
+pub mod cli;
+mod drill;
+mod evidence;
 pub mod heal;
 pub mod journal;
+mod report;
+mod runner;
 pub mod shim;
 pub mod state;
+mod step;
 pub mod undo;
 pub mod world;

@@ -4,6 +4,7 @@
 //! milliseconds, shares are 0 to 1. A number that could not be measured is null.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -115,10 +116,7 @@ pub(crate) struct Stretch {
 
 impl From<Span> for Stretch {
     fn from(span: Span) -> Self {
-        Self {
-            from_ms: moment(span.from),
-            to_ms: moment(span.to),
-        }
+        Self { from_ms: moment(span.from), to_ms: moment(span.to) }
     }
 }
 
@@ -242,6 +240,16 @@ impl From<&Evidence> for Report {
 }
 
 impl Report {
+    /// `report.json`.
+    pub(crate) fn to_json(&self) -> io::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// `report.html`.
+    pub(crate) fn to_html(&self) -> io::Result<String> {
+        html::render(self).map_err(io::Error::other)
+    }
+
     /// Lets a verdict that only the runner knows, such as a rollback that is incomplete, stand in
     /// the place of a lesser one.
     pub(crate) fn overrule(&mut self, verdict: Verdict, reason: &str) {
@@ -279,12 +287,7 @@ impl From<&SessionStory> for LostSession {
 
 impl From<&FaultUse> for FaultReport {
     fn from(fault: &FaultUse) -> Self {
-        Self {
-            id: fault.id.clone(),
-            what: fault.what.clone(),
-            hits: fault.hits,
-            step: fault.step,
-        }
+        Self { id: fault.id.clone(), what: fault.what.clone(), hits: fault.hits, step: fault.step }
     }
 }
 

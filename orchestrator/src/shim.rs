@@ -112,10 +112,9 @@ pub fn exec(parent: u32, command: &[OsString]) -> Result<(), ShimError> {
     let failure_report = io::stdin().as_fd().try_clone_to_owned();
     let mut failure_report = failure_report.map_err(cannot("keep its report"))?.into();
     let failure = match die_with(parent) {
-        Ok(()) => ShimError::Exec {
-            command: program.clone(),
-            source: become_command(program, arguments),
-        },
+        Ok(()) => {
+            ShimError::Exec { command: program.clone(), source: become_command(program, arguments) }
+        }
         Err(error) => error,
     };
     report_failure(&mut failure_report, &failure);
@@ -126,18 +125,11 @@ fn die_with(parent: u32) -> Result<(), ShimError> {
     system::set_parent_process_death_signal(Some(system::Signal::KILL))
         .map_err(|error| cannot("bind itself to its parent")(error.into()))?;
     let found = system::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    if found == Some(parent) {
-        Ok(())
-    } else {
-        Err(ShimError::Orphaned)
-    }
+    if found == Some(parent) { Ok(()) } else { Err(ShimError::Orphaned) }
 }
 
 fn become_command(program: &OsString, arguments: &[OsString]) -> io::Error {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .exec()
+    Command::new(program).args(arguments).stdin(Stdio::null()).exec()
 }
 
 /// Stage one reads this. When the exec succeeds, the descriptor closes and it reads nothing.
@@ -203,12 +195,8 @@ fn adopt_orphans() -> Result<(), ShimError> {
 fn start(command: &[OsString]) -> Result<Result<ProcessId, String>, ShimError> {
     let (mut failure, failure_report) = io::pipe().map_err(cannot("make a pipe"))?;
     let log = io::stderr().as_fd().try_clone_to_owned();
-    let pid = spawn_stage_two(
-        command,
-        failure_report.into(),
-        log.map_err(cannot("log"))?.into(),
-    )
-    .map_err(cannot("start its second stage"))?;
+    let pid = spawn_stage_two(command, failure_report.into(), log.map_err(cannot("log"))?.into())
+        .map_err(cannot("start its second stage"))?;
     let mut reason = String::new();
     let read = failure.read_to_string(&mut reason);
     read.map_err(cannot("hear of its second stage"))?;

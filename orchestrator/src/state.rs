@@ -50,11 +50,7 @@ impl FromStr for RunId {
                 16.. => byte.is_ascii_digit() || (b'a'..=b'f').contains(byte),
                 _ => byte.is_ascii_digit(),
             });
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotARunId(text.to_owned()))
-        }
+        if fits { Ok(Self(text.to_owned())) } else { Err(NotARunId(text.to_owned())) }
     }
 }
 
@@ -178,46 +174,27 @@ impl StateDir {
     pub fn begin(&self, world: &str) -> Result<RunDir, StateError> {
         let random = getrandom::u32().map_err(StateError::Random)? as u16;
         let id = RunId::new(SystemTime::now(), random);
-        let holder = Holder {
-            pid: std::process::id(),
-            run: id.clone(),
-        };
+        let holder = Holder { pid: std::process::id(), run: id.clone() };
         let locks = self.0.join("locks");
         make_dir(&locks)?;
         let world_lock = lock(&locks.join(format!("{world}.lock")), &holder)?;
-        let world_lock = world_lock.map_err(|holder| StateError::WorldInUse {
-            world: world.to_owned(),
-            holder,
-        })?;
+        let world_lock = world_lock
+            .map_err(|holder| StateError::WorldInUse { world: world.to_owned(), holder })?;
         let path = self.run_path(&id);
         make_dir(&path)?;
         let lock = lock_run(&path, &holder)?;
-        Ok(RunDir {
-            id,
-            path,
-            _locks: vec![lock, world_lock],
-        })
+        Ok(RunDir { id, path, _locks: vec![lock, world_lock] })
     }
 
     /// Takes over a run whose drill is gone. Fails with [`StateError::Alive`] if it is not.
     pub fn adopt(&self, id: &RunId) -> Result<RunDir, StateError> {
         let path = self.run_path(id);
         if !path.is_dir() {
-            return Err(StateError::NoSuchRun {
-                run: id.clone(),
-                path: self.0.join("runs"),
-            });
+            return Err(StateError::NoSuchRun { run: id.clone(), path: self.0.join("runs") });
         }
-        let holder = Holder {
-            pid: std::process::id(),
-            run: id.clone(),
-        };
+        let holder = Holder { pid: std::process::id(), run: id.clone() };
         let lock = lock_run(&path, &holder)?;
-        Ok(RunDir {
-            id: id.clone(),
-            path,
-            _locks: vec![lock],
-        })
+        Ok(RunDir { id: id.clone(), path, _locks: vec![lock] })
     }
 
     /// All runs, oldest first.
@@ -229,9 +206,7 @@ impl StateDir {
             Err(error) => return Err(unusable("read", &path)(error)),
         };
         let names = entries.flatten().map(|entry| entry.file_name());
-        let mut runs: Vec<RunId> = names
-            .filter_map(|name| name.to_str()?.parse().ok())
-            .collect();
+        let mut runs: Vec<RunId> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
         runs.sort();
         Ok(runs)
     }
@@ -290,10 +265,8 @@ fn make_dir(path: &Path) -> Result<(), StateError> {
 }
 
 fn lock_run(path: &Path, holder: &Holder) -> Result<Lock, StateError> {
-    lock(&path.join("lock"), holder)?.map_err(|found| StateError::Alive {
-        run: holder.run.clone(),
-        holder: found,
-    })
+    lock(&path.join("lock"), holder)?
+        .map_err(|found| StateError::Alive { run: holder.run.clone(), holder: found })
 }
 
 /// Takes the lock, or says who has it. The file stays: only the lock on it counts.

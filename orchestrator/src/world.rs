@@ -11,11 +11,13 @@ pub mod process;
 pub mod ready;
 mod spawner;
 
-use child::ChildError;
-use process::ProcessWorld;
+pub use child::{Child, ChildError};
+pub use children::Children;
+pub use ports::free_address;
+pub use process::{ProcessConfig, ProcessWorld};
 
 use crate::shim::identity::ProcessId;
-use crate::shim::signal::Signal;
+pub use crate::shim::signal::Signal;
 
 /// One of the servers that answer for the drilled one.
 #[derive(Clone, Debug, PartialEq, Eq)]

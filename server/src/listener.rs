@@ -73,9 +73,7 @@ async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::I
         match listener.accept().await {
             Ok((socket, _)) => {
                 failing = false;
-                server
-                    .tasks
-                    .spawn(connection(Arc::clone(server), socket, place));
+                server.tasks.spawn(connection(Arc::clone(server), socket, place));
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
@@ -170,10 +168,7 @@ async fn wind_down(server: &Server) {
     server.stop.cancel();
     server.streams.close_all();
     server.tasks.close();
-    if timeout(server.config.grace, server.tasks.wait())
-        .await
-        .is_ok()
-    {
+    if timeout(server.config.grace, server.tasks.wait()).await.is_ok() {
         return;
     }
     tracing::warn!("calls are still in flight after the grace period: dropping them");

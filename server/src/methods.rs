@@ -116,15 +116,8 @@ pub(crate) fn negotiate(message: &Message<'_>) -> Result<ProtocolVersion, RpcErr
 pub(crate) fn initialized(version: ProtocolVersion) -> Success {
     Success::Initialize(InitializeResult {
         protocol_version: version.as_str(),
-        capabilities: Capabilities {
-            tools: ToolsCapability {
-                list_changed: false,
-            },
-        },
-        server_info: ServerInfo {
-            name: "squall-server",
-            version: env!("CARGO_PKG_VERSION"),
-        },
+        capabilities: Capabilities { tools: ToolsCapability { list_changed: false } },
+        server_info: ServerInfo { name: "squall-server", version: env!("CARGO_PKG_VERSION") },
         instructions: INSTRUCTIONS,
     })
 }
@@ -147,16 +140,9 @@ fn list_tools(server: &Server, message: &Message<'_>) -> Outcome {
         Some(params) => read_params("tools/list", params)?,
         None => ListParams::default(),
     };
-    let page = pages::page(
-        &server.definitions,
-        params.cursor.as_deref(),
-        server.config.page_size,
-    );
+    let page = pages::page(&server.definitions, params.cursor.as_deref(), server.config.page_size);
     let page = page.map_err(|error| RpcError::invalid_params(error.to_string()))?;
-    Ok(Success::Tools(ToolsPage {
-        tools: page.items.to_vec(),
-        next_cursor: page.next_cursor,
-    }))
+    Ok(Success::Tools(ToolsPage { tools: page.items.to_vec(), next_cursor: page.next_cursor }))
 }
 
 fn read_call(message: &Message<'_>) -> Result<ToolCall, RpcError> {
@@ -169,9 +155,7 @@ fn read_call(message: &Message<'_>) -> Result<ToolCall, RpcError> {
     let token = params.meta.and_then(|meta| meta.progress_token);
     Ok(ToolCall {
         call: call.map_err(|error| RpcError::invalid_params(error.to_string()))?,
-        progress_token: token
-            .filter(|raw| rpc::is_valid_id(raw))
-            .map(ToOwned::to_owned),
+        progress_token: token.filter(|raw| rpc::is_valid_id(raw)).map(ToOwned::to_owned),
     })
 }
 
@@ -205,10 +189,9 @@ pub(crate) async fn run(server: &Arc<Server>, call: Call, progress: Progress) ->
     };
     match server.tasks.spawn(task).await {
         Ok(result) => Ok(Success::Call(result)),
-        Err(error) => Err(RpcError::new(
-            rpc::INTERNAL_ERROR,
-            format!("the tool did not finish: {error}"),
-        )),
+        Err(error) => {
+            Err(RpcError::new(rpc::INTERNAL_ERROR, format!("the tool did not finish: {error}")))
+        }
     }
 }
 

@@ -66,9 +66,7 @@ mod tests {
 
     #[test]
     fn a_cursor_of_somebody_else_is_refused() {
-        for cursor in [
-            "", "1", "after-", "after-0", "after-5", "after-+1", "after-01",
-        ] {
+        for cursor in ["", "1", "after-", "after-0", "after-5", "after-+1", "after-01"] {
             assert!(page(&[1, 2, 3], Some(cursor), TWO).is_err(), "{cursor}");
         }
     }

@@ -67,21 +67,12 @@ pub(crate) fn answer<R: Serialize>(id: &RawValue, outcome: &Result<R, RpcError>)
 
 /// An error that answers the request of that id, or, with `null`, none that could be told.
 pub(crate) fn error(id: Option<&RawValue>, error: &RpcError) -> Bytes {
-    write(&Answer::<()> {
-        jsonrpc: "2.0",
-        id,
-        result: None,
-        error: Some(error),
-    })
+    write(&Answer::<()> { jsonrpc: "2.0", id, result: None, error: Some(error) })
 }
 
 /// A message from the server that wants no answer.
 pub(crate) fn notification<P: Serialize>(method: &'static str, params: &P) -> Bytes {
-    write(&Notification {
-        jsonrpc: "2.0",
-        method,
-        params,
-    })
+    write(&Notification { jsonrpc: "2.0", method, params })
 }
 
 fn write<T: Serialize>(message: &T) -> Bytes {
@@ -120,10 +111,7 @@ mod tests {
     #[test]
     fn an_error_without_a_request_answers_null() {
         let written = error(None, &RpcError::new(PARSE_ERROR, "x"));
-        assert_eq!(
-            written,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#
-        );
+        assert_eq!(written, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#);
     }
 
     #[test]

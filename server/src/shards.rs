@@ -20,10 +20,7 @@ pub(crate) struct Shards<V> {
 
 impl<V> Shards<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            hasher: RandomState::new(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
     }
 
     /// The shard of a session.

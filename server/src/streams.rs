@@ -71,15 +71,8 @@ impl Streams {
             return Err(OpenError::Taken);
         }
         shard.insert(session.clone(), Writer { events, number });
-        let lease = Lease {
-            streams: Arc::clone(self),
-            session: session.clone(),
-            number,
-        };
-        Ok(EventStream {
-            queue,
-            _lease: Some(lease),
-        })
+        let lease = Lease { streams: Arc::clone(self), session: session.clone(), number };
+        Ok(EventStream { queue, _lease: Some(lease) })
     }
 
     /// Pushes one encoded event to a session's stream.
@@ -154,10 +147,7 @@ impl EventStream {
     /// A stream that belongs to one answer and to no session.
     pub(crate) fn of_one_answer() -> (mpsc::Sender<Bytes>, Self) {
         let (events, queue) = mpsc::channel(QUEUE);
-        let stream = Self {
-            queue,
-            _lease: None,
-        };
+        let stream = Self { queue, _lease: None };
         (events, stream)
     }
 }
@@ -195,10 +185,7 @@ mod tests {
         let mut stream = streams.open(&id("a")).expect("free");
         streams.push(&id("a"), "1".into()).expect("open");
         assert_eq!(next(&mut stream).await, Some("1".into()));
-        assert_eq!(
-            streams.push(&id("b"), "2".into()),
-            Err(PushError::NoStream(id("b")))
-        );
+        assert_eq!(streams.push(&id("b"), "2".into()), Err(PushError::NoStream(id("b"))));
     }
 
     #[tokio::test]
@@ -230,10 +217,7 @@ mod tests {
         for _ in 0..QUEUE {
             streams.push(&id("a"), HEARTBEAT).expect("room");
         }
-        assert_eq!(
-            streams.push(&id("a"), HEARTBEAT),
-            Err(PushError::Overflow(id("a")))
-        );
+        assert_eq!(streams.push(&id("a"), HEARTBEAT), Err(PushError::Overflow(id("a"))));
         assert_eq!(streams.count(), 0);
     }
 

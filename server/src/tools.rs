@@ -44,12 +44,8 @@ pub(crate) struct InvalidArguments {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::FastEcho,
-        Self::SlowComputation,
-        Self::FetchData,
-        Self::GetServerStats,
-    ];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::FastEcho, Self::SlowComputation, Self::FetchData, Self::GetServerStats];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -68,24 +64,19 @@ impl Tool {
     pub(crate) fn definition(self) -> Box<RawValue> {
         let (description, input_schema) = match self {
             Self::FastEcho => (fast_echo::DESCRIPTION, fast_echo::input_schema()),
-            Self::SlowComputation => (
-                slow_computation::DESCRIPTION,
-                slow_computation::input_schema(),
-            ),
+            Self::SlowComputation => {
+                (slow_computation::DESCRIPTION, slow_computation::input_schema())
+            }
             Self::FetchData => (fetch_data::DESCRIPTION, fetch_data::input_schema()),
-            Self::GetServerStats => (
-                get_server_stats::DESCRIPTION,
-                get_server_stats::input_schema(),
-            ),
+            Self::GetServerStats => {
+                (get_server_stats::DESCRIPTION, get_server_stats::input_schema())
+            }
         };
         let definition = Definition {
             name: self.name(),
             description,
             input_schema,
-            annotations: Annotations {
-                read_only_hint: true,
-                open_world_hint: false,
-            },
+            annotations: Annotations { read_only_hint: true, open_world_hint: false },
         };
         to_raw_value(&definition).unwrap_or_default()
     }
@@ -102,10 +93,7 @@ impl Tool {
     }
 
     fn read<'a, A: Deserialize<'a>>(self, text: &'a str) -> Result<A, InvalidArguments> {
-        serde_json::from_str(text).map_err(|reason| InvalidArguments {
-            tool: self.name(),
-            reason,
-        })
+        serde_json::from_str(text).map_err(|reason| InvalidArguments { tool: self.name(), reason })
     }
 }
 
@@ -171,21 +159,12 @@ struct Text {
 
 impl ToolResult {
     pub(crate) fn text(text: String) -> Self {
-        let content = [Text {
-            r#type: "text",
-            text,
-        }];
-        Self {
-            content,
-            is_error: false,
-        }
+        let content = [Text { r#type: "text", text }];
+        Self { content, is_error: false }
     }
 
     pub(crate) fn failure(text: impl Into<String>) -> Self {
-        Self {
-            is_error: true,
-            ..Self::text(text.into())
-        }
+        Self { is_error: true, ..Self::text(text.into()) }
     }
 }
 
@@ -214,11 +193,7 @@ impl Progress {
     /// Tells the caller; one who reads too slowly misses it.
     pub(crate) fn report(&self, progress: u32, total: u32) {
         let Some(listener) = &self.0 else { return };
-        let params = ProgressParams {
-            progress_token: &listener.token,
-            progress,
-            total,
-        };
+        let params = ProgressParams { progress_token: &listener.token, progress, total };
         let message = rpc::notification("notifications/progress", &params);
         let event = sse::encode(None, &String::from_utf8_lossy(&message));
         let _ = listener.events.try_send(event);
@@ -264,11 +239,7 @@ mod tests {
             (Tool::FastEcho, r#"{"message":7}"#, "expected a string"),
             (Tool::FastEcho, "[]", "expected"),
             (Tool::SlowComputation, r#"{"iterations":0}"#, "100000000"),
-            (
-                Tool::SlowComputation,
-                r#"{"iterations":1e9}"#,
-                "expected u64",
-            ),
+            (Tool::SlowComputation, r#"{"iterations":1e9}"#, "expected u64"),
             (Tool::FetchData, r#"{"delay_ms":10001}"#, "10000"),
             (Tool::FetchData, r#"{"delay_ms":-1}"#, "expected u64"),
             (Tool::FetchData, r#"{"delay":1}"#, "`delay_ms`"),

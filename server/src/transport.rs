@@ -48,10 +48,7 @@ async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply
 
 fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {
     if method != Method::GET && method != Method::HEAD {
-        return Err(Refusal::Method {
-            found: clip(method.as_str()),
-            allowed: "GET, HEAD",
-        });
+        return Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, HEAD" });
     }
     let body = json!({ "status": status, "id": server.config.id });
     Ok(reply::json(StatusCode::OK, body.to_string().into()))
@@ -67,9 +64,8 @@ async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Re
         }
         Method::GET => session_era::get(server, &head.headers).await,
         Method::DELETE => session_era::delete(server, &head.headers).await,
-        method => Err(Refusal::Method {
-            found: clip(method.as_str()),
-            allowed: "GET, POST, DELETE",
-        }),
+        method => {
+            Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, POST, DELETE" })
+        }
     }
 }

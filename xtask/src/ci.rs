@@ -10,14 +10,7 @@ use crate::test;
 const DEADLINE: Duration = Duration::from_secs(60 * 60);
 
 const FORMAT: &[&str] = &["fmt", "--all", "--", "--check"];
-const LINTS: &[&str] = &[
-    "clippy",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "-D",
-    "warnings",
-];
+const LINTS: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
 /// Runs the checks in the order of their cost; false at the first that fails.
 pub(crate) fn run() -> Result<bool> {

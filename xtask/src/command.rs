@@ -22,10 +22,7 @@ pub(crate) struct Counts {
 impl Counts {
     #[must_use]
     pub(crate) fn plus(self, more: Self) -> Self {
-        Self {
-            passed: self.passed + more.passed,
-            failed: self.failed + more.failed,
-        }
+        Self { passed: self.passed + more.passed, failed: self.failed + more.failed }
     }
 }
 
@@ -51,23 +48,16 @@ pub(crate) fn cargo() -> Command {
 /// Runs a command to its end, and kills it at the deadline. What it prints is passed on.
 pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<Ended> {
     let name = describe(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start `{name}`"))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{name}`"))?;
     let output = child.stdout.take().context("the output is a pipe")?;
     let counted = counted_within(output, deadline);
     if counted.is_none() {
         let _ = child.kill(); // it may have ended just now
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot await `{name}`"))?;
+    let status = child.wait().with_context(|| format!("cannot await `{name}`"))?;
     match counted {
-        Some(counts) => Ok(Ended {
-            success: status.success(),
-            counts,
-        }),
+        Some(counts) => Ok(Ended { success: status.success(), counts }),
         None => bail!("`{name}` was killed: it did not end within {deadline:?}"),
     }
 }
@@ -128,10 +118,7 @@ fn read_counts(line: &str) -> Option<Counts> {
     let mut parts = summary.split([';', ',']);
     let passed = parts.next()?.strip_suffix(" passed")?;
     let failed = parts.next()?.trim().strip_suffix(" failed")?;
-    Some(Counts {
-        passed: passed.parse().ok()?,
-        failed: failed.parse().ok()?,
-    })
+    Some(Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -147,10 +134,7 @@ mod tests {
                 "test result: ok. 24 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
                 Some((24, 0)),
             ),
-            (
-                "test result: FAILED. 7 passed; 2 failed; 0 ignored; 0 measured",
-                Some((7, 2)),
-            ),
+            ("test result: FAILED. 7 passed; 2 failed; 0 ignored; 0 measured", Some((7, 2))),
             ("11 passed, 1 failed", Some((11, 1))),
             ("test a::b ... ok", None),
             ("every check passed, none failed", None),
@@ -165,10 +149,7 @@ mod tests {
     fn a_command_tells_its_counts_and_whether_it_went_well() {
         let script = "echo '2 passed, 1 failed'; echo '3 passed, 0 failed'; exit 1";
         let ended = run(command("sh").args(["-c", script]), MINUTE).expect("it ends");
-        let expected = Counts {
-            passed: 5,
-            failed: 1,
-        };
+        let expected = Counts { passed: 5, failed: 1 };
         assert_eq!((ended.success, ended.counts), (false, expected));
     }
 

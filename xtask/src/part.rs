@@ -24,18 +24,9 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn of(name: &'static str, ended: Result<Ended>) -> Self {
         let outcome = match ended {
-            Ok(Ended {
-                counts,
-                success: true,
-            }) if counts.failed == 0 => Outcome::Ok(counts),
-            Ok(Ended { counts, .. }) => Outcome::Failed {
-                counts,
-                why: "see above".to_owned(),
-            },
-            Err(error) => Outcome::Failed {
-                counts: Counts::default(),
-                why: format!("{error:#}"),
-            },
+            Ok(Ended { counts, success: true }) if counts.failed == 0 => Outcome::Ok(counts),
+            Ok(Ended { counts, .. }) => Outcome::Failed { counts, why: "see above".to_owned() },
+            Err(error) => Outcome::Failed { counts: Counts::default(), why: format!("{error:#}") },
         };
         Self { name, outcome }
     }
@@ -85,20 +76,14 @@ pub(crate) fn table(parts: &[Part]) -> String {
     }
     let Counts { passed, failed } = sum;
     if skipped > 0 {
-        let _ = writeln!(
-            out,
-            "parts skipped: {skipped} (`cargo xtask test --setup` may help)"
-        );
+        let _ = writeln!(out, "parts skipped: {skipped} (`cargo xtask test --setup` may help)");
     }
     let _ = write!(out, "{passed} passed, {failed} failed");
     out
 }
 
 fn at_least_one_failure(counts: Counts) -> Counts {
-    Counts {
-        failed: counts.failed.max(1),
-        ..counts
-    }
+    Counts { failed: counts.failed.max(1), ..counts }
 }
 
 #[cfg(test)]
@@ -143,9 +128,7 @@ mod tests {
             Part::of("peer", Err(anyhow::anyhow!("it does not start"))),
             Part {
                 name: "other peer",
-                outcome: Outcome::Skipped {
-                    why: "python3 is missing".to_owned(),
-                },
+                outcome: Outcome::Skipped { why: "python3 is missing".to_owned() },
             },
         ];
         let table = table(&parts);

@@ -52,15 +52,8 @@ fn failure(name: &'static str, error: &anyhow::Error) -> Part {
 }
 
 fn through_proxy(python: &Path, squall: &Path, server: &Replica) -> Result<Ended> {
-    let arguments = [
-        "proxy",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--upstream",
-        &server.base,
-    ];
+    let arguments =
+        ["proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", &server.base];
     let proxy = Replica::start(squall, &arguments)?;
     client(python, &proxy)
 }
@@ -70,10 +63,7 @@ fn client(python: &Path, target: &Replica) -> Result<Ended> {
     let mut client = command(python);
     client.arg("tests/peers/python_client.py").arg(url);
     let ended = run(&mut client, CLIENT_DEADLINE)?;
-    ensure!(
-        ended.counts.passed + ended.counts.failed > 0,
-        "the client ended without a check"
-    );
+    ensure!(ended.counts.passed + ended.counts.failed > 0, "the client ended without a check");
     Ok(ended)
 }
 
@@ -81,10 +71,7 @@ fn client(python: &Path, target: &Replica) -> Result<Ended> {
 fn squall() -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--package", "squall", "--bin", "squall"]);
-    ensure!(
-        run(&mut build, BUILD_DEADLINE)?.success,
-        "`squall` does not build"
-    );
+    ensure!(run(&mut build, BUILD_DEADLINE)?.success, "`squall` does not build");
     let here = env::current_exe().context("cannot tell where this program lies")?;
     let squall = here.with_file_name(format!("squall{}", env::consts::EXE_SUFFIX));
     ensure!(squall.exists(), "no `squall` at {}", squall.display());
@@ -106,25 +93,12 @@ fn python() -> Result<PathBuf> {
     let mut create = command("python3");
     create.args(["-m", "venv", "--clear"]).arg(&home);
     let created = run(&mut create, INSTALL_DEADLINE)?;
-    ensure!(
-        created.success,
-        "no virtual environment at {}",
-        home.display()
-    );
+    ensure!(created.success, "no virtual environment at {}", home.display());
     let mut install = command(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(["--requirement", "tests/peers/requirements.txt"]);
     let installed = run(&mut install, INSTALL_DEADLINE)?;
-    ensure!(
-        installed.success,
-        "pip could not install tests/peers/requirements.txt"
-    );
+    ensure!(installed.success, "pip could not install tests/peers/requirements.txt");
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(python)
 }

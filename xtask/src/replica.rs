@@ -30,10 +30,7 @@ impl Replica {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start `squall {name}`"))?;
-        let mut replica = Self {
-            child,
-            base: String::new(),
-        };
+        let mut replica = Self { child, base: String::new() };
         let log = replica.child.stderr.take().context("the log is a pipe")?;
         let (found, address) = channel();
         thread::spawn(move || watch(log, &found));
@@ -78,14 +75,8 @@ mod tests {
     #[test]
     fn the_address_is_read_from_the_line_that_tells_it() {
         for (line, expected) in [
-            (
-                "squall server listening on http://127.0.0.1:4000/mcp",
-                Some("http://127.0.0.1:4000"),
-            ),
-            (
-                "squall proxy listening on http://[::1]:1, admin on x",
-                Some("http://[::1]:1"),
-            ),
+            ("squall server listening on http://127.0.0.1:4000/mcp", Some("http://127.0.0.1:4000")),
+            ("squall proxy listening on http://[::1]:1, admin on x", Some("http://[::1]:1")),
             ("squall proxy listening on http://", None),
             ("starting", None),
         ] {

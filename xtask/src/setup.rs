@@ -29,28 +29,17 @@ pub(crate) fn install() {
     }
     eprintln!("installing {packages}");
     apt_get(&["update"]);
-    apt_get(
-        &[
-            &["install", "--yes", "--no-install-recommends"],
-            &PACKAGES[..],
-        ]
-        .concat(),
-    );
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], &PACKAGES[..]].concat());
 }
 
 fn is_debian_root() -> bool {
-    let is_root = succeeds(
-        command("sh").args(["-c", "test $(id -u) = 0"]),
-        PROBE_DEADLINE,
-    );
+    let is_root = succeeds(command("sh").args(["-c", "test $(id -u) = 0"]), PROBE_DEADLINE);
     is_root && Path::new("/etc/debian_version").exists()
 }
 
 fn apt_get(arguments: &[&str]) {
     let mut apt_get = command("apt-get");
-    apt_get
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    apt_get.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     match run(&mut apt_get, INSTALL_DEADLINE) {
         Ok(ended) if ended.success => {}
         Ok(_) => eprintln!("apt-get {} failed", arguments.join(" ")),

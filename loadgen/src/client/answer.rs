@@ -194,14 +194,8 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":"7","result":{}}"#, "another id"),
             (r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#, "another id"),
             (r#"{"jsonrpc":"2.0","id":7,"result":[]}"#, "not an object"),
-            (
-                r#"{"jsonrpc":"2.0","id":7,"error":{"code":-3,"message":""}}"#,
-                "error -3",
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-3,"message":""}}"#,
-                "error -3",
-            ),
+            (r#"{"jsonrpc":"2.0","id":7,"error":{"code":-3,"message":""}}"#, "error -3"),
+            (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-3,"message":""}}"#, "error -3"),
             (r#"{"jsonrpc":"2.0","id":7,"error":{}}"#, "without a code"),
             (r#"{"id":7,"result":{}}"#, "not JSON-RPC"),
             (r#"{"jsonrpc":"2.0","id":7,"#, "broken JSON"),

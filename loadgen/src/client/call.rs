@@ -69,11 +69,7 @@ impl Client {
 fn check(method: &str, message: &[u8]) -> Result<(), Cause> {
     if method == "tools/call" {
         let result: ToolResult = answer::result_of(message)?;
-        return if result.is_error {
-            Err(Cause::ToolError)
-        } else {
-            Ok(())
-        };
+        return if result.is_error { Err(Cause::ToolError) } else { Ok(()) };
     }
     answer::result_of::<IgnoredAny>(message).map(drop)
 }
@@ -110,9 +106,6 @@ mod tests {
             call(r#"{"content":[{"type":"text","text":"no"}],"isError":true}"#),
             Err(Cause::ToolError)
         );
-        assert!(matches!(
-            call(r#"{"isError":"x"}"#),
-            Err(Cause::Protocol(_))
-        ));
+        assert!(matches!(call(r#"{"isError":"x"}"#), Err(Cause::Protocol(_))));
     }
 }

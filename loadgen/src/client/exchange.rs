@@ -142,10 +142,7 @@ async fn read(head: &Parts, body: &mut Incoming, expects: Expects) -> Result<Rep
         }
         _ => return Err(refusal(head)),
     };
-    Ok(Reply {
-        message,
-        session: head.headers.get(header::SESSION_ID).cloned(),
-    })
+    Ok(Reply { message, session: head.headers.get(header::SESSION_ID).cloned() })
 }
 
 /// What a status that was not hoped for means: the server's own word, or that of Squall's proxy for
@@ -168,20 +165,13 @@ pub(super) fn outcome(cause: Cause, was_sent: bool, may_have_effects: bool) -> O
         Cause::Gateway(text) => text != "refused" && !text.starts_with("connect"),
         _ => false,
     };
-    if may_have_run && may_have_effects {
-        Outcome::Unknown(cause)
-    } else {
-        Outcome::Failed(cause)
-    }
+    if may_have_run && may_have_effects { Outcome::Unknown(cause) } else { Outcome::Failed(cause) }
 }
 
 fn faults_of(head: &Parts) -> Vec<FaultId> {
     let values = head.headers.get_all(header::FAULT).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
-    texts
-        .flat_map(|text| text.split(','))
-        .filter_map(|id| id.trim().parse().ok())
-        .collect()
+    texts.flat_map(|text| text.split(',')).filter_map(|id| id.trim().parse().ok()).collect()
 }
 
 /// Reads what is left of a body if it is little. Whether the connection can be used again.

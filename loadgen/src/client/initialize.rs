@@ -84,10 +84,8 @@ impl Client {
                 json!({"name": self.wire.name.as_str(), "version": env!("CARGO_PKG_VERSION")}),
             ),
         ];
-        let params: Map<String, Value> = params
-            .map(|(key, v)| (key.to_owned(), v))
-            .into_iter()
-            .collect();
+        let params: Map<String, Value> =
+            params.map(|(key, v)| (key.to_owned(), v)).into_iter().collect();
         request_body(rpc_id, operation, "initialize", params)
     }
 }
@@ -99,10 +97,7 @@ fn read(reply: &Reply) -> Result<(Session, Capabilities), Cause> {
         let shown: String = result.protocol_version.chars().take(20).collect();
         protocol(&format!("protocol version {shown} is not spoken here"))
     })?;
-    let session = Session {
-        id: reply.session.as_ref().map(session_id).transpose()?,
-        version,
-    };
+    let session = Session { id: reply.session.as_ref().map(session_id).transpose()?, version };
     let capabilities = Capabilities {
         tools: result.capabilities.tools.is_some(),
         resources: result.capabilities.resources.is_some(),
@@ -116,10 +111,9 @@ fn session_id(header: &HeaderValue) -> Result<SessionId, Cause> {
     let is_visible = |byte: &u8| (0x21..=0x7e).contains(byte);
     let bytes = header.as_bytes();
     match header.to_str() {
-        Ok(text) if !bytes.is_empty() && bytes.iter().all(is_visible) => Ok(SessionId {
-            header: header.clone(),
-            text: text.into(),
-        }),
+        Ok(text) if !bytes.is_empty() && bytes.iter().all(is_visible) => {
+            Ok(SessionId { header: header.clone(), text: text.into() })
+        }
         _ => Err(protocol("session id is not visible ASCII")),
     }
 }

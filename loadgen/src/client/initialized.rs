@@ -16,16 +16,10 @@ impl Client {
     pub(crate) async fn initialized(&mut self, operation: OperationId) -> Report {
         let session = self.session_text();
         let mut trace = Trace::default();
-        let outgoing = Outgoing {
-            operation,
-            body: Bytes::from_static(BODY),
-            expects: Expects::Acceptance,
-        };
+        let outgoing =
+            Outgoing { operation, body: Bytes::from_static(BODY), expects: Expects::Acceptance };
         let result = self.post(outgoing, &mut trace).await;
-        if !trace
-            .status
-            .is_some_and(|status: StatusCode| status.is_success())
-        {
+        if !trace.status.is_some_and(|status: StatusCode| status.is_success()) {
             self.session = None;
         }
         let outcome = match result {

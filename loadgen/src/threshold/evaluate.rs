@@ -15,13 +15,10 @@ pub(super) fn evaluate<'a>(
         Metric::OperationFailed => of_failures(tagged, threshold.aggregation),
     };
     let holds = |observed| threshold.operator.holds(observed, threshold.value);
-    Verdict {
-        observed,
-        holds: observed.is_some_and(holds),
-    }
+    Verdict { observed, holds: observed.is_some_and(holds) }
 }
 
-fn fits(threshold: &Threshold, sample: &Sample<'_>) -> bool {
+pub(super) fn fits(threshold: &Threshold, sample: &Sample<'_>) -> bool {
     threshold.tags.iter().all(|(tag, value)| match tag {
         Tag::Operation => sample.operation == value,
         Tag::Phase => sample.phase == Some(value),
@@ -32,9 +29,8 @@ fn of_failures<'a>(
     samples: impl Iterator<Item = Sample<'a>>,
     aggregation: Aggregation,
 ) -> Option<f64> {
-    let counted = samples.fold((0u64, 0u64), |(all, failed), sample| {
-        (all + 1, failed + u64::from(sample.failed))
-    });
+    let counted = samples
+        .fold((0u64, 0u64), |(all, failed), sample| (all + 1, failed + u64::from(sample.failed)));
     match (counted, aggregation) {
         ((0, _), _) => None,
         ((_, failed), Aggregation::Count) => Some(failed as f64),
@@ -136,10 +132,7 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_has_no_duration_and_still_failed() {
-        let unsent = Sample {
-            duration: None,
-            ..sample("ping", 0, true)
-        };
+        let unsent = Sample { duration: None, ..sample("ping", 0, true) };
         check("avg<1", &[unsent], None, false);
         check("rate<1", &[unsent], Some(1.0), false);
     }

@@ -84,17 +84,10 @@ pub(super) fn both(metric: &str, expression: &str) -> Result<Threshold, BadThres
         Some((name, rest)) => {
             let inner = rest.trim().strip_suffix('}');
             let inner = inner.filter(|inner| !inner.contains(['{', '}']));
-            (
-                name,
-                inner.ok_or_else(|| BadThreshold::Brace(shown(metric)))?,
-            )
+            (name, inner.ok_or_else(|| BadThreshold::Brace(shown(metric)))?)
         }
     };
-    build(
-        metric_of(name.trim())?,
-        tags_of(tags)?,
-        comparison(expression)?,
-    )
+    build(metric_of(name.trim())?, tags_of(tags)?, comparison(expression)?)
 }
 
 type Comparison = (Aggregation, Operator, f64);
@@ -114,19 +107,11 @@ fn build(
             },
         });
     }
-    Ok(Threshold {
-        metric,
-        tags,
-        aggregation,
-        operator,
-        value,
-    })
+    Ok(Threshold { metric, tags, aggregation, operator, value })
 }
 
 fn metric_of(name: &str) -> Result<Metric, BadThreshold> {
-    let known = Metric::ALL
-        .into_iter()
-        .find(|metric| metric.as_str() == name);
+    let known = Metric::ALL.into_iter().find(|metric| metric.as_str() == name);
     known.ok_or_else(|| BadThreshold::Metric {
         found: shown(name),
         nearest: nearest(name, Metric::ALL.map(Metric::as_str)),
@@ -173,16 +158,14 @@ fn aggregation_of(text: &str) -> Result<Aggregation, BadThreshold> {
             .ok_or_else(|| BadThreshold::Percentile(shown(text)));
     }
     let mut named = Aggregation::NAMED.into_iter();
-    named
-        .find(|known| known.to_string() == text)
-        .ok_or_else(|| {
-            let names = ["avg", "min", "med", "max", "rate", "count"];
-            let percentile = text.starts_with('p').then_some("p(95)");
-            BadThreshold::Aggregation {
-                found: shown(text),
-                nearest: percentile.or_else(|| nearest(text, names)),
-            }
-        })
+    named.find(|known| known.to_string() == text).ok_or_else(|| {
+        let names = ["avg", "min", "med", "max", "rate", "count"];
+        let percentile = text.starts_with('p').then_some("p(95)");
+        BadThreshold::Aggregation {
+            found: shown(text),
+            nearest: percentile.or_else(|| nearest(text, names)),
+        }
+    })
 }
 
 fn shown(text: &str) -> String {
@@ -231,10 +214,7 @@ mod tests {
             ("avg<fast", "`fast` is not a number"),
             ("avg<500ms", "without a unit"),
             ("avg<NaN", "not a number"),
-            (
-                "operation_durations: avg<5",
-                "did you mean `operation_duration`",
-            ),
+            ("operation_durations: avg<5", "did you mean `operation_duration`"),
             ("http_req_failed: rate<0.1", "operation_failed was expected"),
             ("operation_duration{phse:x}: avg<5", "did you mean `phase`"),
             ("operation_duration{phase}: avg<5", "phase:NAME"),

@@ -14,11 +14,7 @@ const LONGEST: u64 = 1_024;
 /// The smallest arguments that the schema accepts, as far as it can be told: what is required, with
 /// the schema's own constants, defaults, examples and first enum values where it has them.
 pub(crate) fn from_schema(schema: &Value, draw: &mut Draw) -> Value {
-    let mut maker = Maker {
-        root: schema,
-        draw,
-        values: 0,
-    };
+    let mut maker = Maker { root: schema, draw, values: 0 };
     match maker.value(schema, 0) {
         Value::Object(arguments) => Value::Object(arguments),
         _ => Value::Object(Map::new()),
@@ -95,9 +91,7 @@ impl Maker<'_> {
         let low = low.unwrap_or_else(|| high.map_or(1, |high| high.min(1)));
         let high = high.unwrap_or_else(|| low.saturating_add(99)).max(low);
         let step = bound("multipleOf").filter(|step| *step > 0).unwrap_or(1);
-        let drawn = self
-            .draw
-            .random_range(low..=high.min(low.saturating_add(99)));
+        let drawn = self.draw.random_range(low..=high.min(low.saturating_add(99)));
         // The multiple at or above what was drawn, or else the one below, if that still fits.
         let above = drawn.saturating_add((step - drawn.rem_euclid(step)) % step);
         let below = drawn.saturating_sub(drawn.rem_euclid(step));
@@ -189,21 +183,12 @@ mod tests {
     fn the_schemas_own_values_come_first() {
         for (schema, expected) in [
             (json!({"const": 5, "default": 6}), json!(5)),
-            (
-                json!({"type": "string", "default": "d", "enum": ["e"]}),
-                json!("d"),
-            ),
-            (
-                json!({"type": "string", "examples": ["ex"], "enum": ["e"]}),
-                json!("ex"),
-            ),
+            (json!({"type": "string", "default": "d", "enum": ["e"]}), json!("d")),
+            (json!({"type": "string", "examples": ["ex"], "enum": ["e"]}), json!("ex")),
             (json!({"enum": ["first", "second"]}), json!("first")),
             (json!({"type": ["null", "string"]}), Value::Null),
             (json!({"anyOf": [{"const": 1}, {"const": 2}]}), json!(1)),
-            (
-                json!({"type": "string", "format": "date"}),
-                json!("2025-01-01"),
-            ),
+            (json!({"type": "string", "format": "date"}), json!("2025-01-01")),
         ] {
             assert_eq!(property(&schema), expected, "{schema}");
         }
@@ -229,12 +214,7 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b"]});
         let made = make(&schema);
         assert!(made.get("a").is_none() && made["b"].is_string(), "{made}");
-        for nothing in [
-            json!({}),
-            Value::Null,
-            json!(true),
-            json!({"type": "object"}),
-        ] {
+        for nothing in [json!({}), Value::Null, json!(true), json!({"type": "object"})] {
             assert_eq!(make(&nothing), json!({}));
         }
     }

@@ -30,12 +30,7 @@ pub enum PlainMethod {
 }
 
 impl PlainMethod {
-    const ALL: [Self; 4] = [
-        Self::ToolsList,
-        Self::ResourcesList,
-        Self::PromptsList,
-        Self::Ping,
-    ];
+    const ALL: [Self; 4] = [Self::ToolsList, Self::ResourcesList, Self::PromptsList, Self::Ping];
 
     /// The method's name.
     pub fn as_str(self) -> &'static str {
@@ -113,18 +108,9 @@ impl Mix {
     /// The standard mixed workload: 40 % fast operations, 20 % CPU, 15 % I/O, 15 % resources,
     /// 10 % prompts, in terms of the tools of Squall's own server.
     pub fn standard() -> Vec<Share> {
-        let tool = |name: &str, weight| Share {
-            action: Action::Tool(name.to_owned()),
-            weight,
-        };
-        let resource = |uri: &str| Share {
-            action: Action::Resource(uri.to_owned()),
-            weight: 5,
-        };
-        let prompt = |name: &str| Share {
-            action: Action::Prompt(name.to_owned()),
-            weight: 5,
-        };
+        let tool = |name: &str, weight| Share { action: Action::Tool(name.to_owned()), weight };
+        let resource = |uri: &str| Share { action: Action::Resource(uri.to_owned()), weight: 5 };
+        let prompt = |name: &str| Share { action: Action::Prompt(name.to_owned()), weight: 5 };
         vec![
             tool("fast-echo", 40),
             tool("slow-computation", 20),
@@ -195,10 +181,7 @@ fn parse_share(part: &str) -> Result<Share, BadMix> {
         name: name.to_owned(),
         weight: part.rsplit('=').next().unwrap_or_default().to_owned(),
     };
-    Ok(Share {
-        action: Action::parse(name),
-        weight: weight.ok_or_else(bad)?,
-    })
+    Ok(Share { action: Action::parse(name), weight: weight.ok_or_else(bad)? })
 }
 
 impl fmt::Display for Mix {

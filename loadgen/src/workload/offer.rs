@@ -91,9 +91,7 @@ impl Offer {
 }
 
 fn extend<T: for<'de> Deserialize<'de>>(items: &mut Vec<T>, raw: &[Box<RawValue>]) {
-    let parsed = raw
-        .iter()
-        .filter_map(|raw| serde_json::from_str(raw.get()).ok());
+    let parsed = raw.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok());
     let left = MOST_ITEMS.saturating_sub(items.len());
     items.extend(parsed.take(left));
 }

@@ -16,10 +16,7 @@ async fn every_due_operation_is_recorded_exactly_once() {
     let server = server().run().await;
     let run = run(plan(&server.target, 5, 100)).await;
     assert_eq!(run.numbers(), all_numbers(5, 20));
-    assert_eq!(
-        (run.summary.totals.operations, run.summary.totals.ok),
-        (100, 100)
-    );
+    assert_eq!((run.summary.totals.operations, run.summary.totals.ok), (100, 100));
     let latency = run.summary.operations[0].latency_ms.expect("latencies");
     assert!(latency.p50 <= latency.max);
 }
@@ -32,33 +29,18 @@ async fn due_times_keep_the_rate_however_late_the_answers_are() {
     due.sort_unstable();
     let gaps = due.windows(2).map(|pair| pair[1].since(pair[0]));
     assert!(gaps.into_iter().all(|gap| gap == Duration::from_millis(1)));
-    assert!(
-        run.workload().iter().all(|op| op.sent >= Some(op.due)),
-        "never early"
-    );
+    assert!(run.workload().iter().all(|op| op.sent >= Some(op.due)), "never early");
 }
 
 async fn ids_and_names(seed: u64, forget_at: u64) -> BTreeSet<(String, String)> {
-    let tools = ["fast-echo", "slow-computation", "fetch-data"]
-        .map(tool)
-        .to_vec();
+    let tools = ["fast-echo", "slow-computation", "fetch-data"].map(tool).to_vec();
     let server = server().with_tools(tools).that(move |seen: &Seen| {
-        if seen.is_call() && seen.nth == forget_at {
-            Act::Forget
-        } else {
-            Act::AsUsual
-        }
+        if seen.is_call() && seen.nth == forget_at { Act::Forget } else { Act::AsUsual }
     });
     let server = server.run().await;
-    let run = run(Plan {
-        seed: Seed::new(seed),
-        ..plan(&server.target, 5, 60)
-    })
-    .await;
+    let run = run(Plan { seed: Seed::new(seed), ..plan(&server.target, 5, 60) }).await;
     let pairs = run.workload().into_iter();
-    pairs
-        .map(|op| (op.id.to_string(), op.name.to_string()))
-        .collect()
+    pairs.map(|op| (op.id.to_string(), op.name.to_string())).collect()
 }
 
 #[tokio::test]
@@ -73,9 +55,7 @@ async fn the_same_seed_does_the_same_operations_even_if_sessions_are_lost() {
 async fn a_closed_model_shares_the_operations_among_its_sessions() {
     let server = server().run().await;
     let run = run(Plan {
-        arrivals: Arrivals::Closed {
-            think: Duration::from_millis(1),
-        },
+        arrivals: Arrivals::Closed { think: Duration::from_millis(1) },
         ..plan(&server.target, 3, 12)
     })
     .await;
@@ -85,18 +65,15 @@ async fn a_closed_model_shares_the_operations_among_its_sessions() {
 
 #[tokio::test]
 async fn a_closed_model_survives_the_loss_of_its_sessions() {
-    let server = server().that(|seen: &Seen| {
-        if seen.is_call() && seen.nth == 4 {
-            Act::Forget
-        } else {
-            Act::AsUsual
-        }
-    });
+    let server =
+        server().that(
+            |seen: &Seen| {
+                if seen.is_call() && seen.nth == 4 { Act::Forget } else { Act::AsUsual }
+            },
+        );
     let server = server.run().await;
     let run = run(Plan {
-        arrivals: Arrivals::Closed {
-            think: Duration::ZERO,
-        },
+        arrivals: Arrivals::Closed { think: Duration::ZERO },
         ..plan(&server.target, 2, 20)
     })
     .await;
@@ -107,23 +84,15 @@ async fn a_closed_model_survives_the_loss_of_its_sessions() {
 #[tokio::test]
 async fn a_load_for_a_time_sends_what_is_due_in_that_time() {
     let server = server().run().await;
-    let run = run(Plan {
-        extent: Extent::For(Duration::from_millis(100)),
-        ..plan(&server.target, 2, 0)
-    })
-    .await;
+    let run =
+        run(Plan { extent: Extent::For(Duration::from_millis(100)), ..plan(&server.target, 2, 0) })
+            .await;
     assert_eq!(run.numbers(), all_numbers(2, 50));
 }
 
 #[tokio::test]
 async fn a_stop_records_what_was_in_flight_and_what_was_never_sent() {
-    let server = server().that(|seen: &Seen| {
-        if seen.is_call() {
-            Act::Hang
-        } else {
-            Act::AsUsual
-        }
-    });
+    let server = server().that(|seen: &Seen| if seen.is_call() { Act::Hang } else { Act::AsUsual });
     let server = server.run().await;
     let history = Arc::new(History::default());
     let plan = Plan {
@@ -143,10 +112,7 @@ async fn a_stop_records_what_was_in_flight_and_what_was_never_sent() {
     assert!(contiguous, "nothing vanished: {numbers:?}");
     let (first, rest): (Vec<_>, Vec<_>) = workload.into_iter().partition(|op| op.id.number() == 1);
     assert_eq!(first[0].outcome, Outcome::Unknown(Cause::Timeout));
-    assert!(
-        rest.iter()
-            .all(|op| op.outcome == Outcome::Failed(Cause::NotSent))
-    );
+    assert!(rest.iter().all(|op| op.outcome == Outcome::Failed(Cause::NotSent)));
     assert_eq!(summary.totals.operations, numbers.len() as u64);
     assert_eq!(summary.totals.unknown, 1);
 }
@@ -154,17 +120,11 @@ async fn a_stop_records_what_was_in_flight_and_what_was_never_sent() {
 #[tokio::test]
 async fn a_load_that_is_stopped_before_it_is_ready_says_so() {
     let server = server().that(|_: &Seen| Act::Hang).run().await;
-    let plan = Plan {
-        grace: Duration::from_millis(10),
-        ..plan(&server.target, 3, 9)
-    };
+    let plan = Plan { grace: Duration::from_millis(10), ..plan(&server.target, 3, 9) };
     let load = Load::start(plan, Clock::start(), Arc::new(()));
     server.until(|seen| !seen.is_empty()).await;
     let summary = load.stop().await;
-    assert_eq!(
-        (summary.totals.operations, summary.sessions.never_ready),
-        (0, 3)
-    );
+    assert_eq!((summary.totals.operations, summary.sessions.never_ready), (0, 3));
 }
 
 #[tokio::test]

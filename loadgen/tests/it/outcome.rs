@@ -12,11 +12,7 @@ use crate::server::{Act, Seen, server};
 async fn first(mix: &str, act: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Run {
     let script = move |seen: &Seen| {
         let is_workload = seen.is_call() || seen.method() == "ping";
-        if is_workload && seen.nth == 1 {
-            act(seen)
-        } else {
-            Act::AsUsual
-        }
+        if is_workload && seen.nth == 1 { act(seen) } else { Act::AsUsual }
     };
     let server = server().that(script).run().await;
     let mix: Mix = mix.parse().expect("a mix");
@@ -61,10 +57,7 @@ async fn a_lost_answer_leaves_a_call_unknown_and_fails_a_read() {
         (|| Act::Reset, Cause::Reset),
         (|| Act::Close, Cause::Closed),
         (|| Act::CutStream, Cause::StreamCut),
-        (
-            || Act::Events(vec![": nothing\n\n".into()]),
-            Cause::StreamCut,
-        ),
+        (|| Act::Events(vec![": nothing\n\n".into()]), Cause::StreamCut),
     ] {
         assert_eq!(call(act).await, Outcome::Unknown(cause.clone()));
         assert_eq!(ping(act).await, Outcome::Failed(cause));
@@ -84,17 +77,9 @@ async fn a_status_other_than_200_is_a_failure_and_no_lost_session() {
 async fn a_gateways_word_tells_whether_a_call_may_have_been_executed() {
     let word = "x-squall-upstream-error";
     let refused = call(|| Act::Header(502, "x-squall-upstream-error", "refused")).await;
-    assert_eq!(
-        refused,
-        Outcome::Failed(Cause::Gateway("refused".into())),
-        "{word}"
-    );
+    assert_eq!(refused, Outcome::Failed(Cause::Gateway("refused".into())), "{word}");
     let reset = call(|| Act::Header(502, "x-squall-upstream-error", "reset")).await;
-    assert_eq!(
-        reset,
-        Outcome::Unknown(Cause::Gateway("reset".into())),
-        "{word}"
-    );
+    assert_eq!(reset, Outcome::Unknown(Cause::Gateway("reset".into())), "{word}");
     let other = call(|| Act::Header(500, "x-squall-upstream-error", "reset")).await;
     assert_eq!(other, Outcome::Failed(Cause::Http(500)), "{word}");
 }
@@ -120,10 +105,7 @@ async fn a_json_rpc_error_is_recorded_by_its_code() {
         Act::Say("application/json; charset=utf-8", text)
     })
     .await;
-    assert_eq!(
-        run.workload()[0].outcome,
-        Outcome::Failed(Cause::JsonRpc(-32001))
-    );
+    assert_eq!(run.workload()[0].outcome, Outcome::Failed(Cause::JsonRpc(-32001)));
 }
 
 #[tokio::test]
@@ -153,14 +135,8 @@ async fn an_answer_that_breaks_the_protocol_is_recorded_as_such() {
     assert_eq!(protocol(&empty), "empty body");
     let nothing = call(|| Act::Status(200)).await;
     assert_eq!(protocol(&nothing), "empty body");
-    let other = first("ping=1", move |_| {
-        Act::Say("application/json", result("999"))
-    })
-    .await;
-    assert_eq!(
-        protocol(&other.workload()[0].outcome),
-        "answer has another id"
-    );
+    let other = first("ping=1", move |_| Act::Say("application/json", result("999"))).await;
+    assert_eq!(protocol(&other.workload()[0].outcome), "answer has another id");
 }
 
 #[tokio::test]
@@ -173,35 +149,19 @@ async fn an_answer_without_end_is_given_up() {
 
 #[tokio::test]
 async fn the_faults_that_touched_an_answer_are_named() {
-    let run = first("ping=1", |_| {
-        Act::Header(503, "x-squall-fault", "slow, cut")
-    })
-    .await;
-    let named: Vec<_> = run.workload()[0]
-        .faults
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let run = first("ping=1", |_| Act::Header(503, "x-squall-fault", "slow, cut")).await;
+    let named: Vec<_> = run.workload()[0].faults.iter().map(ToString::to_string).collect();
     assert_eq!(named, ["slow", "cut"]);
     assert!(run.workload()[1].faults.is_empty());
 }
 
 #[tokio::test]
 async fn a_server_that_fails_every_call_leaves_no_success() {
-    let server = server().that(|seen| {
-        if seen.is_call() {
-            Act::Status(500)
-        } else {
-            Act::AsUsual
-        }
-    });
+    let server = server().that(|seen| if seen.is_call() { Act::Status(500) } else { Act::AsUsual });
     let server = server.run().await;
     let run = run(plan(&server.target, 4, 40)).await;
     assert!(run.summary.success_ratio() < f64::EPSILON);
-    assert_eq!(
-        (run.summary.totals.operations, run.summary.totals.failed),
-        (40, 40)
-    );
+    assert_eq!((run.summary.totals.operations, run.summary.totals.failed), (40, 40));
     assert_eq!(run.summary.errors["HTTP 500"], 40);
     let samples = run.workload().into_iter().map(|op| Sample::of(op, None));
     assert!(!Threshold::standard().evaluate(samples).holds);

@@ -28,9 +28,7 @@ pub(crate) fn plan(target: &Target, sessions: u32, operations: u64) -> Plan {
 }
 
 pub(crate) fn open(rate: f64) -> Arrivals {
-    Arrivals::Open {
-        rate: rate.try_into().expect("a rate"),
-    }
+    Arrivals::Open { rate: rate.try_into().expect("a rate") }
 }
 
 /// Runs a load until it ends by itself.
@@ -42,14 +40,9 @@ pub(crate) async fn run(plan: Plan) -> Run {
         load.finished().await;
         (ready, load.stop().await)
     };
-    let (ready, summary) = tokio::time::timeout(Duration::from_secs(60), ended)
-        .await
-        .expect("the load ends");
-    Run {
-        ready,
-        summary,
-        operations: history.take(),
-    }
+    let (ready, summary) =
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the load ends");
+    Run { ready, summary, operations: history.take() }
 }
 
 impl Run {
@@ -64,9 +57,7 @@ impl Run {
     /// Session and number of each workload operation.
     pub(crate) fn numbers(&self) -> Vec<(u32, u32)> {
         let workload = self.workload().into_iter();
-        workload
-            .map(|op| (op.id.session(), op.id.number()))
-            .collect()
+        workload.map(|op| (op.id.session(), op.id.number())).collect()
     }
 
     /// How each workload operation ended, in words.
@@ -78,8 +69,7 @@ impl Run {
     /// The recorded handshakes' names and outcomes, in the order in which they ended.
     pub(crate) fn handshakes(&self) -> Vec<(&str, String)> {
         let all = self.operations.iter().filter(|op| op.is_handshake());
-        all.map(|op| (&*op.name, format!("{:?}", op.outcome)))
-            .collect()
+        all.map(|op| (&*op.name, format!("{:?}", op.outcome))).collect()
     }
 }
 

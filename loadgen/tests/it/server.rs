@@ -173,11 +173,7 @@ impl Builder {
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&state)));
         let target = format!("http://{address}/mcp").parse().expect("a target");
-        Server {
-            target,
-            state,
-            task,
-        }
+        Server { target, state, task }
     }
 }
 
@@ -247,17 +243,13 @@ async fn handle(
         Act::Status(code) => Ok(status(code)),
         Act::Header(code, name, value) => {
             let mut response = status(code);
-            response
-                .headers_mut()
-                .append(name, value.parse().expect("a value"));
+            response.headers_mut().append(name, value.parse().expect("a value"));
             Ok(response)
         }
         Act::Say(content_type, text) => Ok(say(content_type, text)),
         Act::Events(events) => {
             let result = state.result(&seen).to_string();
-            let events = events
-                .into_iter()
-                .map(|event| event.replace("RESULT", &result));
+            let events = events.into_iter().map(|event| event.replace("RESULT", &result));
             Ok(say("text/event-stream", events.collect()))
         }
         Act::CutStream => Ok(cut_stream()),
@@ -272,10 +264,7 @@ async fn handle(
 
 async fn look(request: Request<Incoming>, connection: u64, state: &State) -> Seen {
     let (head, body) = request.into_parts();
-    let bytes = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes);
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);
     let mut seen = Seen {
         connection,
         http: head.method,
@@ -337,9 +326,7 @@ impl State {
     }
 
     fn tools_page(&self, cursor: &Value) -> Value {
-        let from = cursor
-            .as_str()
-            .map_or(0, |text| text.parse().expect("our own cursor"));
+        let from = cursor.as_str().map_or(0, |text| text.parse().expect("our own cursor"));
         let to = (from + self.page).min(self.tools.len());
         let mut page = json!({"tools": self.tools[from..to]});
         if to < self.tools.len() {

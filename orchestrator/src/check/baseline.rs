@@ -29,9 +29,7 @@ pub(crate) fn measure(evidence: &Evidence) -> Baseline {
     let operations = due().count() as u64;
     let ok = due().filter(|operation| operation.outcome.is_ok()).count();
     let success = ok as f64 / operations.max(1) as f64;
-    let latencies: Times = due()
-        .map(squall_model::history::Operation::latency)
-        .collect();
+    let latencies: Times = due().map(squall_model::history::Operation::latency).collect();
     Baseline {
         operations,
         success,
@@ -98,11 +96,7 @@ mod tests {
             (0, 100, Judgement::Unknown),
         ] {
             let finding = judge(baseline_of(good, bad));
-            assert_eq!(
-                finding.verdict, expected,
-                "{good} {bad}: {}",
-                finding.summary
-            );
+            assert_eq!(finding.verdict, expected, "{good} {bad}: {}", finding.summary);
         }
     }
 

@@ -57,9 +57,7 @@ pub(crate) fn measure(evidence: &Evidence) -> Vec<Breach> {
 /// The sessions whose home was broken, by client.
 fn lost_sessions(evidence: &Evidence) -> HashMap<u32, &Arc<str>> {
     let broken = evidence.sessions_at_fault.iter().filter(|at| at.broken);
-    broken
-        .filter_map(|at| Some((at.client, at.session.as_ref()?)))
-        .collect()
+    broken.filter_map(|at| Some((at.client, at.session.as_ref()?))).collect()
 }
 
 fn is_on_lost_session(lost: &HashMap<u32, &Arc<str>>, operation: &Operation) -> bool {
@@ -109,13 +107,8 @@ pub(crate) fn check(breaches: &[Breach]) -> Finding {
         1 => ", and in another way".to_owned(),
         number => format!(", and in {number} other ways"),
     };
-    let summary = format!(
-        "The server broke the specification: {}{others}.",
-        said(first)
-    );
-    let details = breaches
-        .iter()
-        .map(|b| format!("{}: {}", said(b), b.source));
+    let summary = format!("The server broke the specification: {}{others}.", said(first));
+    let details = breaches.iter().map(|b| format!("{}: {}", said(b), b.source));
     Finding::new(Checker::Conformance, Judgement::Broken, summary).with_details(details.collect())
 }
 
@@ -141,27 +134,9 @@ mod tests {
     #[test]
     fn a_lost_session_is_due_a_404_and_nothing_else() {
         for (client, session, due, cause, expected) in [
-            (
-                1,
-                "s1",
-                LATE,
-                Cause::Http(500),
-                Some("answered 500 where 404 is due"),
-            ),
-            (
-                1,
-                "s1",
-                LATE,
-                Cause::Http(400),
-                Some("answered 400 where 404 is due"),
-            ),
-            (
-                1,
-                "s1",
-                LATE,
-                Cause::Http(401),
-                Some("answered 401 where 404 is due"),
-            ),
+            (1, "s1", LATE, Cause::Http(500), Some("answered 500 where 404 is due")),
+            (1, "s1", LATE, Cause::Http(400), Some("answered 400 where 404 is due")),
+            (1, "s1", LATE, Cause::Http(401), Some("answered 401 where 404 is due")),
             (1, "s1", LATE, Cause::Http(404), None),
             (1, "s1", LATE, Cause::Http(429), None),
             (1, "s1", LATE, Cause::Http(502), None),
@@ -175,11 +150,7 @@ mod tests {
         ] {
             let outcome = Outcome::Failed(cause);
             let found = whats(sample().call_on(client, session, due, 5, outcome.clone()));
-            assert_eq!(
-                found.first().map(String::as_str),
-                expected,
-                "{session} {outcome:?}"
-            );
+            assert_eq!(found.first().map(String::as_str), expected, "{session} {outcome:?}");
         }
     }
 
@@ -194,28 +165,16 @@ mod tests {
     #[test]
     fn breaches_are_counted_named_and_broken() {
         let failed = Outcome::Failed(Cause::Http(500));
-        let many = (0..7).fold(sample(), |s, n| {
-            s.call_on(1, "s1", LATE + n, 5, failed.clone())
-        });
+        let many = (0..7).fold(sample(), |s, n| s.call_on(1, "s1", LATE + n, 5, failed.clone()));
         let breaches = measure(&many.build());
-        assert_eq!(
-            (
-                breaches.len(),
-                breaches[0].count,
-                breaches[0].operations.len()
-            ),
-            (1, 7, 5)
-        );
+        assert_eq!((breaches.len(), breaches[0].count, breaches[0].operations.len()), (1, 7, 5));
         let finding = check(&breaches);
         assert_eq!(finding.verdict, Judgement::Broken);
         assert_eq!(
             finding.summary,
             "The server broke the specification: answered 500 where 404 is due (7 times)."
         );
-        assert!(
-            finding.details[0].contains("Session Management"),
-            "{finding:?}"
-        );
+        assert!(finding.details[0].contains("Session Management"), "{finding:?}");
     }
 
     #[test]

@@ -60,9 +60,7 @@ mod tests {
             (vec![9, 0], Judgement::Unknown),
             (vec![9, 1, 5], Judgement::Held),
         ] {
-            let sample = hits
-                .iter()
-                .fold(Sample::new(), |s, hits| s.fault("slow", *hits, false));
+            let sample = hits.iter().fold(Sample::new(), |s, hits| s.fault("slow", *hits, false));
             let finding = check(&sample.build());
             assert_eq!(finding.verdict, expected, "{hits:?}");
         }
@@ -72,13 +70,7 @@ mod tests {
     fn it_says_which_fault_and_which_step() {
         let sample = Sample::new().fault("slow", 0, false).fault("kill", 0, true);
         let summary = check(&sample.build()).summary;
-        assert!(
-            summary.contains("Fault slow") && summary.contains("never fired"),
-            "{summary}"
-        );
-        assert!(
-            summary.contains("Step kill") && summary.contains("not carried out"),
-            "{summary}"
-        );
+        assert!(summary.contains("Fault slow") && summary.contains("never fired"), "{summary}");
+        assert!(summary.contains("Step kill") && summary.contains("not carried out"), "{summary}");
     }
 }

@@ -78,11 +78,7 @@ mod tests {
     fn check(count: u64, per_mille: usize, expected_ms: Option<u64>) {
         let times: Times = (1..=count).rev().map(Duration::from_millis).collect();
         let found = times.per_mille(per_mille);
-        assert_eq!(
-            found,
-            expected_ms.map(Duration::from_millis),
-            "{count} {per_mille}"
-        );
+        assert_eq!(found, expected_ms.map(Duration::from_millis), "{count} {per_mille}");
     }
 
     #[test]

@@ -33,13 +33,8 @@ impl Origins {
     /// For the errors of this run.
     pub(crate) fn of(evidence: &Evidence, recovery: &Recovery) -> Self {
         let recovered = recovery.recovered_at.unwrap_or(Nanos(u64::MAX));
-        let aftermath = evidence
-            .fault
-            .map(|span| (span.from, recovered.max(span.to)));
-        Self {
-            injected: evidence.injected(),
-            aftermath,
-        }
+        let aftermath = evidence.fault.map(|span| (span.from, recovered.max(span.to)));
+        Self { injected: evidence.injected(), aftermath }
     }
 
     /// Where this operation's error came from.
@@ -47,10 +42,7 @@ impl Origins {
         let moment = operation.completed;
         if self.injected.contains(&operation.id) {
             Provenance::Injected
-        } else if self
-            .aftermath
-            .is_some_and(|(from, to)| from <= moment && operation.due < to)
-        {
+        } else if self.aftermath.is_some_and(|(from, to)| from <= moment && operation.due < to) {
             Provenance::Secondary
         } else {
             Provenance::Organic
@@ -103,10 +95,7 @@ mod tests {
     fn an_operation_that_a_fault_names_or_that_is_named_by_an_injection_is_injected() {
         let sample = Sample::steady_but_failing(0..0);
         let failed = Outcome::Failed(Cause::Http(500));
-        let marked = sample
-            .clone()
-            .call(1, 3_000, 5, failed.clone())
-            .marked("slow");
+        let marked = sample.clone().call(1, 3_000, 5, failed.clone()).marked("slow");
         assert_eq!(tell(marked), [Provenance::Injected]);
         let logged = sample.call(1, 3_000, 5, failed).logged("slow");
         assert_eq!(tell(logged), [Provenance::Injected]);

@@ -44,28 +44,17 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
     let first_error = first_completed(evidence, fault.from, |o| !o.outcome.is_ok());
     let first_success =
         first_error.and_then(|error| first_completed(evidence, error, |o| o.outcome.is_ok()));
-    let span = Span {
-        from: fault.from,
-        to: evidence.phases.recovery.to,
-    };
+    let span = Span { from: fault.from, to: evidence.phases.recovery.to };
     let windows = windows(evidence, span);
     let unsteady: Vec<_> = windows
         .iter()
         .filter_map(|window| Some((window, window.why_unsteady(&evidence.steady, baseline)?)))
         .collect();
-    let after = unsteady
-        .last()
-        .map_or(span.from, |(window, _)| window.span.to);
+    let after = unsteady.last().map_or(span.from, |(window, _)| window.span.to);
     let recovered_at = if unsteady.is_empty() {
         Some(span.from)
     } else {
-        first_due(
-            evidence,
-            Span {
-                from: after,
-                ..span
-            },
-        )
+        first_due(evidence, Span { from: after, ..span })
     };
     let recovered_at = recovered_at.filter(|at| span.to.since(*at) >= evidence.steady.hold);
     Recovery {
@@ -74,10 +63,7 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
         recovered_ms: recovered_at.map(since),
         unsteady_windows: unsteady.len() as u64,
         unsteady: unsteady.first().map(|(window, why)| {
-            format!(
-                "{} after the fault began: {why}",
-                time(since(window.span.from))
-            )
+            format!("{} after the fault began: {why}", time(since(window.span.from)))
         }),
         recovered_at,
     }
@@ -90,9 +76,7 @@ fn judged(evidence: &Evidence) -> impl Iterator<Item = &Operation> {
     let was_too_late = move |operation: &Operation| {
         operation.outcome.cause() == Some(&Cause::NotSent) && operation.due >= last_window
     };
-    evidence
-        .workload()
-        .filter(move |operation| !was_too_late(operation))
+    evidence.workload().filter(move |operation| !was_too_late(operation))
 }
 
 fn first_completed(
@@ -142,13 +126,8 @@ impl Window {
         let latencies: Times = self.latencies.iter().copied().collect();
         let p95 = latencies.per_mille(950).unwrap_or_default();
         let most = slowest(rule, baseline);
-        (p95 > most).then(|| {
-            format!(
-                "p95 {}, at most {} was allowed",
-                time(ms(p95)),
-                time(ms(most))
-            )
-        })
+        (p95 > most)
+            .then(|| format!("p95 {}, at most {} was allowed", time(ms(p95)), time(ms(most))))
     }
 }
 
@@ -156,17 +135,11 @@ impl Window {
 fn slowest(rule: &SteadyRule, baseline: &Baseline) -> Duration {
     let normal = baseline.p95.unwrap_or_default();
     let scaled = Duration::try_from_secs_f64(normal.as_secs_f64() * rule.p95_factor);
-    scaled
-        .unwrap_or(Duration::MAX)
-        .max(normal.saturating_add(rule.p95_slack))
+    scaled.unwrap_or(Duration::MAX).max(normal.saturating_add(rule.p95_slack))
 }
 
 fn windows(evidence: &Evidence, span: Span) -> Vec<Window> {
-    let width = evidence
-        .steady
-        .window
-        .as_nanos()
-        .clamp(1, u128::from(u64::MAX)) as u64;
+    let width = evidence.steady.window.as_nanos().clamp(1, u128::from(u64::MAX)) as u64;
     let length = span.to.0.saturating_sub(span.from.0);
     // A day has 86,400 windows of a second; this bounds what a saved history can ask for.
     let number = (length / width).clamp(1, 100_000);
@@ -175,11 +148,7 @@ fn windows(evidence: &Evidence, span: Span) -> Vec<Window> {
         .map(|index| Window {
             span: Span {
                 from: start(index),
-                to: if index + 1 == number {
-                    span.to
-                } else {
-                    start(index + 1)
-                },
+                to: if index + 1 == number { span.to } else { start(index + 1) },
             },
             latencies: Vec::new(),
             ok: 0,
@@ -198,15 +167,9 @@ pub(crate) fn check(evidence: &Evidence, measured: &Measured) -> Finding {
     let recovery = &measured.recovery;
     if evidence.fault.is_none() {
         return if evidence.faults.is_empty() {
-            found(
-                Judgement::Held,
-                "There was nothing to recover from.".to_owned(),
-            )
+            found(Judgement::Held, "There was nothing to recover from.".to_owned())
         } else {
-            found(
-                Judgement::Unknown,
-                "No fault began: there is no recovery.".to_owned(),
-            )
+            found(Judgement::Unknown, "No fault began: there is no recovery.".to_owned())
         };
     }
     let finding = if !measured.baseline.is_steady {
@@ -218,11 +181,7 @@ pub(crate) fn check(evidence: &Evidence, measured: &Measured) -> Finding {
         found(Judgement::Broken, say_not_recovered(evidence, recovery))
     };
     finding.with_details(
-        recovery
-            .unsteady
-            .iter()
-            .map(|why| format!("first unsteady window, {why}"))
-            .collect(),
+        recovery.unsteady.iter().map(|why| format!("first unsteady window, {why}")).collect(),
     )
 }
 

@@ -177,9 +177,7 @@ pub(crate) fn measure(evidence: &Evidence) -> Reinit {
         let course = Course::new(evidence.damage_from(), at, &operations, &injected);
         course.story(client, at)
     });
-    Reinit {
-        stories: stories.collect(),
-    }
+    Reinit { stories: stories.collect() }
 }
 
 /// One session's operations in the order in which they ended, and what they are held against.
@@ -200,10 +198,7 @@ impl<'a> Course<'a> {
         injected: &'a HashSet<OperationId>,
     ) -> Self {
         let was_sent = |o: &&&Operation| o.outcome.cause() != Some(&Cause::NotSent);
-        let after = operations
-            .iter()
-            .filter(|o| o.completed >= damage)
-            .filter(was_sent);
+        let after = operations.iter().filter(|o| o.completed >= damage).filter(was_sent);
         let known = at.and_then(|at| at.session.as_ref());
         Self {
             operations,
@@ -226,9 +221,7 @@ impl<'a> Course<'a> {
             on_broken: at.is_some_and(|at| at.broken),
             lost: self.all_404s().any(|o| !self.injected.contains(&o.id)),
             without_need: reinitialised && need.is_none(),
-            hops: need
-                .filter(|_| reinitialised)
-                .and_then(|status| self.hops(status)),
+            hops: need.filter(|_| reinitialised).and_then(|status| self.hops(status)),
             last_failure: last_failure.map(ToString::to_string),
         }
     }
@@ -260,8 +253,7 @@ impl<'a> Course<'a> {
     fn first_404(&self) -> Option<&'a Operation> {
         let first = self.all_404s().next()?;
         let new = self.first_new_success();
-        new.is_none_or(|new| first.completed <= new.completed)
-            .then_some(first)
+        new.is_none_or(|new| first.completed <= new.completed).then_some(first)
     }
 
     /// The first success on a session that is not the old one; the first session of a client that
@@ -269,23 +261,14 @@ impl<'a> Course<'a> {
     fn first_new_success(&self) -> Option<&'a Operation> {
         let old = self.old?;
         let is_new = |o: &&Operation| o.session.as_ref().is_some_and(|session| session != old);
-        self.after
-            .iter()
-            .copied()
-            .filter(|o| is_success(o))
-            .find(is_new)
+        self.after.iter().copied().filter(|o| is_success(o)).find(is_new)
     }
 
     fn hops(&self, status_404: &Operation) -> Option<Hops> {
         let first_success = self.first_new_success()?;
         let lost_at = status_404.completed;
         let before = |o: &&&Operation| is_success(o) && o.completed <= lost_at;
-        let last_success = self
-            .operations
-            .iter()
-            .rev()
-            .find(before)
-            .map(|o| o.completed);
+        let last_success = self.operations.iter().rev().find(before).map(|o| o.completed);
         let initialize = self
             .after
             .iter()
@@ -375,20 +358,14 @@ fn complaints(expectation: Expectation, reinit: &Reinit) -> Vec<String> {
             complaints.push(format!("{sessions} {what}: {}.", first_ten(&names)));
         }
     };
-    complain(
-        reinit.names(|s| s.fate == Fate::NeverRecovered),
-        "never recovered",
-    );
+    complain(reinit.names(|s| s.fate == Fate::NeverRecovered), "never recovered");
     match expectation {
         Expectation::Reinitialise => complain(
             reinit.names(|s| !s.on_broken && (s.lost || s.without_need)),
             "elsewhere lost theirs without need",
         ),
         Expectation::Survive => {
-            complain(
-                reinit.names(|s| s.lost),
-                "got 404 though sessions were to survive",
-            );
+            complain(reinit.names(|s| s.lost), "got 404 though sessions were to survive");
         }
         Expectation::None => {}
     }
@@ -403,11 +380,7 @@ fn say_held(reinit: &Reinit, counts: &SessionCounts) -> String {
     let paths = reinit.percentiles().total;
     let times = match (paths.p50, paths.max) {
         (Some(median), Some(longest)) => {
-            format!(
-                ", in {} at the median and {} at most",
-                time(median),
-                time(longest)
-            )
+            format!(", in {} at the median and {} at most", time(median), time(longest))
         }
         _ => String::new(),
     };
@@ -428,17 +401,11 @@ fn remarks(evidence: &Evidence, reinit: &Reinit) -> Vec<String> {
     };
     if evidence.expectation == Expectation::Reinitialise {
         let kept = |s: &SessionStory| s.on_broken && s.fate == Fate::Survived;
-        remark(
-            reinit.names(kept),
-            "on what was broken survived, though kept in memory",
-        );
+        remark(reinit.names(kept), "on what was broken survived, though kept in memory");
         let unhurt = |s: &SessionStory| s.on_broken && s.fate == Fate::Untouched;
         remark(reinit.names(unhurt), "on what was broken noticed nothing");
     }
-    remark(
-        reinit.names(|s| s.without_need),
-        "started anew without a 404",
-    );
+    remark(reinit.names(|s| s.without_need), "started anew without a 404");
     remarks
 }
 

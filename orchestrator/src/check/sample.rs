@@ -28,10 +28,7 @@ pub(crate) fn at(ms: u64) -> Nanos {
 
 /// A stretch of time in milliseconds.
 pub(crate) fn span(range: Range<u64>) -> Span {
-    Span {
-        from: at(range.start),
-        to: at(range.end),
-    }
+    Span { from: at(range.start), to: at(range.end) }
 }
 
 impl Sample {
@@ -54,12 +51,10 @@ impl Sample {
             steady: SteadyRule::default(),
             min_broken_share: 0.3,
             thresholds: Vec::new(),
+            failures: Vec::new(),
             stopped: None,
         };
-        Self {
-            evidence,
-            number: 0,
-        }
+        Self { evidence, number: 0 }
     }
 
     /// The evidence.
@@ -87,14 +82,7 @@ impl Sample {
         took: u64,
         outcome: Outcome,
     ) -> Self {
-        self.operation(
-            client,
-            "tools/call fast-echo",
-            Some(session),
-            due,
-            took,
-            outcome,
-        )
+        self.operation(client, "tools/call fast-echo", Some(session), due, took, outcome)
     }
 
     /// One operation of a handshake.
@@ -113,15 +101,14 @@ impl Sample {
     /// A handshake that goes well: 10 ms for `initialize`, 10 ms for `notifications/initialized`.
     pub(crate) fn handshake(self, client: u32, session: &str, due: u64) -> Self {
         let session = Some(session);
-        self.operation(client, "initialize", session, due, 10, Outcome::Ok)
-            .operation(
-                client,
-                "notifications/initialized",
-                session,
-                due + 10,
-                10,
-                Outcome::Ok,
-            )
+        self.operation(client, "initialize", session, due, 10, Outcome::Ok).operation(
+            client,
+            "notifications/initialized",
+            session,
+            due + 10,
+            10,
+            Outcome::Ok,
+        )
     }
 
     pub(crate) fn operation(
@@ -199,11 +186,8 @@ impl Sample {
     /// 100 operations a second of 10 ms each, that fail where they are due in `bad` (milliseconds).
     pub(crate) fn steady_but_failing(bad: Range<u64>) -> Self {
         (0..30_000).step_by(10).fold(Self::new(), |sample, due| {
-            let outcome = if bad.contains(&due) {
-                Outcome::Failed(Cause::Timeout)
-            } else {
-                Outcome::Ok
-            };
+            let outcome =
+                if bad.contains(&due) { Outcome::Failed(Cause::Timeout) } else { Outcome::Ok };
             sample.call(1, due, 10, outcome)
         })
     }
@@ -241,17 +225,9 @@ impl Sample {
         let sample = self.handshake(client, &old, offset);
         let due = |range: Range<u64>| range.step_by(100).map(move |due| due + offset);
         let calls = |sample: Self, range, session: &str, took, outcome: Outcome| {
-            due(range).fold(sample, |s, due| {
-                s.call_on(client, session, due, took, outcome.clone())
-            })
+            due(range).fold(sample, |s, due| s.call_on(client, session, due, took, outcome.clone()))
         };
-        let sample = calls(
-            sample,
-            100..10_000,
-            &old,
-            5 + u64::from(client % 4),
-            Outcome::Ok,
-        );
+        let sample = calls(sample, 100..10_000, &old, 5 + u64::from(client % 4), Outcome::Ok);
         if !is_hit {
             return calls(sample, 10_000..30_000, &old, 6, Outcome::Ok);
         }
@@ -260,9 +236,7 @@ impl Sample {
         let new = format!("n{client}");
         let back = 12_000 + offset;
         let sample = calls(sample, 10_000..12_000, &old, 2, down);
-        let sample = sample
-            .call_on(client, &old, back, 4, gone)
-            .handshake(client, &new, back + 6);
+        let sample = sample.call_on(client, &old, back, 4, gone).handshake(client, &new, back + 6);
         calls(sample, 12_100..30_000, &new, 7, Outcome::Ok)
     }
 }

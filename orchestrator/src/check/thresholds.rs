@@ -10,16 +10,10 @@ pub(crate) fn check(thresholds: &[ThresholdResult]) -> Finding {
     let broken = say_all(thresholds, |t| !t.holds && t.samples > 0);
     let unmeasured = say_all(thresholds, |t| t.samples == 0);
     let finding = if !broken.is_empty() {
-        found(
-            Judgement::Broken,
-            format!("Did not hold: {}.", broken.join("; ")),
-        )
+        found(Judgement::Broken, format!("Did not hold: {}.", broken.join("; ")))
     } else if !unmeasured.is_empty() {
         let said = unmeasured.join("; ");
-        found(
-            Judgement::Unknown,
-            format!("Nothing was measured for {said}."),
-        )
+        found(Judgement::Unknown, format!("Nothing was measured for {said}."))
     } else if thresholds.is_empty() {
         found(Judgement::Held, "The drill sets no thresholds.".to_owned())
     } else {
@@ -37,12 +31,7 @@ fn say_all(
 }
 
 fn say(threshold: &ThresholdResult) -> String {
-    let ThresholdResult {
-        metric,
-        expression,
-        observed,
-        ..
-    } = threshold;
+    let ThresholdResult { metric, expression, observed, .. } = threshold;
     match observed {
         Some(observed) => format!("{metric} {expression} (observed {})", rounded(*observed)),
         None => format!("{metric} {expression}"),
@@ -84,9 +73,6 @@ mod tests {
             assert_eq!(check(&thresholds).verdict, expected, "{thresholds:?}");
         }
         let summary = check(&[good, bad]).summary;
-        assert_eq!(
-            summary,
-            "Did not hold: latency p(95)<500 (observed 612.346)."
-        );
+        assert_eq!(summary, "Did not hold: latency p(95)<500 (observed 612.346).");
     }
 }

@@ -38,21 +38,12 @@ pub(crate) fn percent(share: f64) -> String {
 
 /// A count and its noun: `1 session`, `3 sessions`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// The first ten, and how many more.
 pub(crate) fn first_ten(names: &[String]) -> String {
-    let named = names
-        .iter()
-        .take(10)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let named = names.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(10) {
         0 => named,
         more => format!("{named} and {more} more"),
@@ -94,10 +85,7 @@ mod tests {
     #[test]
     fn a_long_list_is_cut_and_says_by_how_much() {
         let names: Vec<_> = (1..=12).map(|n| n.to_string()).collect();
-        assert_eq!(
-            first_ten(&names),
-            "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more"
-        );
+        assert_eq!(first_ten(&names), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
         assert_eq!(first_ten(&names[..2]), "1, 2");
     }
 }

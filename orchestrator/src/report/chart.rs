@@ -23,12 +23,8 @@ const FAULT: RGBColor = RGBColor(5, 0, 0);
 const GRID: RGBColor = RGBColor(6, 0, 0);
 const TEXT: RGBColor = RGBColor(7, 0, 0);
 const RECOVERED: RGBColor = RGBColor(8, 0, 0);
-const HOPS: [RGBColor; 4] = [
-    RGBColor(11, 0, 0),
-    RGBColor(12, 0, 0),
-    RGBColor(13, 0, 0),
-    RGBColor(14, 0, 0),
-];
+const HOPS: [RGBColor; 4] =
+    [RGBColor(11, 0, 0), RGBColor(12, 0, 0), RGBColor(13, 0, 0), RGBColor(14, 0, 0)];
 
 /// The stand-ins and the CSS variables that they become.
 const VARIABLES: [(&str, &str); 12] = [
@@ -62,15 +58,9 @@ pub(super) struct Size {
 }
 
 /// For windows of over 700 pixels.
-pub(super) const WIDE: Size = Size {
-    width: 1120,
-    height: 250,
-};
+pub(super) const WIDE: Size = Size { width: 1120, height: 250 };
 /// For phones.
-pub(super) const NARROW: Size = Size {
-    width: 400,
-    height: 240,
-};
+pub(super) const NARROW: Size = Size { width: 400, height: 240 };
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -78,11 +68,8 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Operations per second: what went well, with what did not on top.
 pub(super) fn throughput(report: &Report, size: Size) -> Result<String, DrawChartError> {
-    let layers: [Layer; 3] = [
-        (OK, |bin| bin.ok),
-        (FAILED, |bin| bin.failed),
-        (UNKNOWN, |bin| bin.unknown),
-    ];
+    let layers: [Layer; 3] =
+        [(OK, |bin| bin.ok), (FAILED, |bin| bin.failed), (UNKNOWN, |bin| bin.unknown)];
     svg("throughput", size, |area| stacked(report, area, &layers))
 }
 
@@ -113,10 +100,7 @@ pub(super) fn latency(report: &Report, size: Size) -> Result<String, DrawChartEr
 pub(super) fn recovery(report: &Report, size: Size) -> Result<String, DrawChartError> {
     svg("recovery", size, |area| {
         let paths = bins::ranked(&report.paths, 400);
-        let highest = paths
-            .iter()
-            .filter_map(|path| path.total)
-            .fold(1.0, f64::max);
+        let highest = paths.iter().filter_map(|path| path.total).fold(1.0, f64::max);
         let count = paths.len() as f64;
         let scale = report.paths.len() as f64 / count.max(1.0);
         let mut chart = frame(area, (0.0, count.max(1.0)), highest)?;
@@ -150,10 +134,7 @@ fn stacked(report: &Report, area: &Area<'_>, layers: &[Layer]) -> Drawn {
     let mut chart = over_time(report, area, &bins, highest, &|rate| format!("{rate:.0}"))?;
     for bin in &bins {
         let (left, right) = inset(bin.from, bin.to, bins.len());
-        let parts: Vec<_> = layers
-            .iter()
-            .map(|(color, value)| (value(bin), *color))
-            .collect();
+        let parts: Vec<_> = layers.iter().map(|(color, value)| (value(bin), *color)).collect();
         chart.draw_series(pile(left, right, &parts))?;
     }
     Ok(())
@@ -165,10 +146,7 @@ fn pile(left: f64, right: f64, parts: &[(f64, RGBColor)]) -> Vec<Rectangle<(f64,
     let mut pile = Vec::new();
     for (height, color) in parts.iter().filter(|(height, _)| *height > 0.0) {
         let top = bottom + height;
-        pile.push(Rectangle::new(
-            [(left, bottom), (right, top)],
-            color.filled(),
-        ));
+        pile.push(Rectangle::new([(left, bottom), (right, top)], color.filled()));
         bottom = top;
     }
     pile
@@ -176,11 +154,7 @@ fn pile(left: f64, right: f64, parts: &[(f64, RGBColor)]) -> Vec<Rectangle<(f64,
 
 /// Leaves a gap between bars where there are few enough to see one.
 fn inset(left: f64, right: f64, bars: usize) -> (f64, f64) {
-    let gap = if bars <= 130 {
-        0.08 * (right - left)
-    } else {
-        0.0
-    };
+    let gap = if bars <= 130 { 0.08 * (right - left) } else { 0.0 };
     (left + gap, right - gap)
 }
 
@@ -197,12 +171,7 @@ fn over_time<'a>(
     let mut chart = frame(area, axis, highest)?;
     shade_fault(report, &mut chart, axis, top)?;
     let width = area.dim_in_pixel().0;
-    grid(
-        &mut chart,
-        width,
-        &|second| format!("{second:.0} s"),
-        format,
-    )?;
+    grid(&mut chart, width, &|second| format!("{second:.0} s"), format)?;
     name_phases(report, &mut chart, axis, top)?;
     mark_recovered(report, &mut chart, axis, top)?;
     Ok(chart)
@@ -316,10 +285,7 @@ fn svg(
     let area = SVGBackend::with_string(&mut text, (size.width, size.height)).into_drawing_area();
     let drawn = draw(&area).and_then(|()| Ok(area.present()?));
     drop(area);
-    drawn.map_err(|why| DrawChartError {
-        chart,
-        why: why.to_string(),
-    })?;
+    drawn.map_err(|why| DrawChartError { chart, why: why.to_string() })?;
     Ok(themed(&text))
 }
 

@@ -28,11 +28,7 @@ pub(crate) fn render(report: &Report) -> Result<String, RenderPageError> {
         report,
         tone: tone(report.verdict),
         tiles: tiles(report),
-        findings: report
-            .findings
-            .iter()
-            .map(|finding| (tone_of(finding), finding))
-            .collect(),
+        findings: report.findings.iter().map(|finding| (tone_of(finding), finding)).collect(),
         fates: fates(report),
         figures: figures(report)?,
         tables: tables::of(report),
@@ -97,45 +93,25 @@ fn tone_of(finding: &Finding) -> &'static str {
 fn tiles(report: &Report) -> Vec<Tile> {
     let (sessions, recovery) = (&report.sessions, &report.recovery);
     let good_if = |good: bool| if good { "good" } else { "bad" };
-    let total: u64 = report
-        .timeline
-        .iter()
-        .map(super::timeline::Bucket::total)
-        .sum();
+    let total: u64 = report.timeline.iter().map(super::timeline::Bucket::total).sum();
     let ok: u64 = report.timeline.iter().map(|bucket| bucket.ok).sum();
     let recovered = recovery.recovered_ms.map_or("never".to_owned(), time);
     let way_back = &report.reinit.total;
     let breaches: u64 = report.breaches.iter().map(|breach| breach.count).sum();
-    let tile = |name, value: String, note: String, tone| Tile {
-        name,
-        value,
-        note,
-        tone,
-    };
-    let times = format!(
-        "p50 {}, max {}",
-        time_or_dash(way_back.p50),
-        time_or_dash(way_back.max)
-    );
+    let tile = |name, value: String, note: String, tone| Tile { name, value, note, tone };
+    let times = format!("p50 {}, max {}", time_or_dash(way_back.p50), time_or_dash(way_back.max));
     let baseline = percent(report.baseline.success);
     vec![
         tile(
             "Recovered after",
-            if report.fault.is_some() {
-                recovered
-            } else {
-                "–".to_owned()
-            },
+            if report.fault.is_some() { recovered } else { "–".to_owned() },
             format!("first error at {}", time_or_dash(recovery.first_error_ms)),
             good_if(report.fault.is_none() || recovery.recovered_ms.is_some()),
         ),
         tile(
             "Re-initialised",
             format!("{} of {}", sessions.reinitialised, sessions.total),
-            format!(
-                "{} lived on what was broken",
-                percent(sessions.broken_share)
-            ),
+            format!("{} lived on what was broken", percent(sessions.broken_share)),
             "",
         ),
         tile(
@@ -162,11 +138,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
 
 fn fates(report: &Report) -> Vec<Fate> {
     let sessions = &report.sessions;
-    let fate = |name, class, number| Fate {
-        name,
-        class,
-        number,
-    };
+    let fate = |name, class, number| Fate { name, class, number };
     vec![
         fate("untouched", "untouched", sessions.untouched),
         fate("survived", "survived", sessions.survived),
@@ -201,10 +173,7 @@ fn figures(report: &Report) -> Result<Vec<Figure>, DrawChartError> {
         figures.push(figure(
             report,
             chart::throughput,
-            (
-                "Throughput",
-                "operations per second, by the time at which they were due",
-            ),
+            ("Throughput", "operations per second, by the time at which they were due"),
             &[("ok", "went well"), failed, unknown, FAULT, RECOVERED],
         )?);
         figures.push(figure(
@@ -216,16 +185,8 @@ fn figures(report: &Report) -> Result<Vec<Figure>, DrawChartError> {
         figures.push(figure(
             report,
             chart::latency,
-            (
-                "Latency",
-                "95th percentile of each second, from due to completed",
-            ),
-            &[
-                ("latency", "p95"),
-                ("dashed", "p95 of the baseline"),
-                FAULT,
-                RECOVERED,
-            ],
+            ("Latency", "95th percentile of each second, from due to completed"),
+            &[("latency", "p95"), ("dashed", "p95 of the baseline"), FAULT, RECOVERED],
         )?);
     }
     if !report.paths.is_empty() {

@@ -83,10 +83,7 @@ pub(crate) fn by_name(operations: &[Operation]) -> BTreeMap<String, OperationSta
     for operation in operations {
         slot(&mut names, &operation.name).push(operation);
     }
-    names
-        .into_iter()
-        .map(|(name, same)| (name, stats(&same)))
-        .collect()
+    names.into_iter().map(|(name, same)| (name, stats(&same))).collect()
 }
 
 /// Gathers what did not go well.
@@ -105,19 +102,12 @@ pub(crate) fn errors(operations: &[Operation], origins: &Origins) -> Errors {
 
 /// The entry of this name, or, where there are too many names, of all the others.
 fn slot<'a, T: Default>(map: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
-    let name = if map.len() < KINDS || map.contains_key(name) {
-        name
-    } else {
-        OTHER
-    };
+    let name = if map.len() < KINDS || map.contains_key(name) { name } else { OTHER };
     map.entry(name.to_owned()).or_default()
 }
 
 fn stats(operations: &[&Operation]) -> OperationStats {
-    let latencies: Times = operations
-        .iter()
-        .map(|o| -> Duration { o.latency() })
-        .collect();
+    let latencies: Times = operations.iter().map(|o| -> Duration { o.latency() }).collect();
     let mut stats = OperationStats {
         count: latencies.count(),
         p50_ms: latencies.ms(500),
@@ -151,35 +141,22 @@ mod tests {
     #[test]
     fn operations_are_counted_by_name_and_their_errors_by_cause() {
         let reset = Outcome::Failed(Cause::Reset);
-        let sample = Sample::new()
-            .handshake(1, "s1", 0)
-            .call(1, 50, 5, Outcome::Ok);
+        let sample = Sample::new().handshake(1, "s1", 0).call(1, 50, 5, Outcome::Ok);
         let sample = sample.call(1, 60, 9, reset.clone()).call(1, 70, 7, reset);
-        let evidence = sample
-            .call(1, 80, 8, Outcome::Unknown(Cause::Timeout))
-            .build();
+        let evidence = sample.call(1, 80, 8, Outcome::Unknown(Cause::Timeout)).build();
         let names = by_name(&evidence.operations);
         assert_eq!(names.len(), 3);
         let calls = &names["tools/call fast-echo"];
-        assert_eq!(
-            (calls.count, calls.ok, calls.failed, calls.unknown),
-            (4, 1, 2, 1)
-        );
+        assert_eq!((calls.count, calls.ok, calls.failed, calls.unknown), (4, 1, 2, 1));
         assert_eq!((calls.p50_ms, calls.max_ms), (Some(7.0), Some(9.0)));
-        let errors: Vec<_> = calls
-            .errors
-            .iter()
-            .map(|(cause, n)| (cause.as_str(), *n))
-            .collect();
+        let errors: Vec<_> = calls.errors.iter().map(|(cause, n)| (cause.as_str(), *n)).collect();
         assert_eq!(errors, [("connection reset", 2), ("timeout", 1)]);
     }
 
     #[test]
     fn endless_causes_fill_no_memory() {
         let say = |n: u64| Outcome::Failed(Cause::Protocol(n.to_string()));
-        let evidence = (0..500)
-            .fold(Sample::new(), |s, n| s.call(1, n, 5, say(n)))
-            .build();
+        let evidence = (0..500).fold(Sample::new(), |s, n| s.call(1, n, 5, say(n))).build();
         let calls = &by_name(&evidence.operations)["tools/call fast-echo"];
         assert_eq!((calls.errors.len(), calls.errors[OTHER]), (KINDS + 1, 400));
     }

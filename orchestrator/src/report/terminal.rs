@@ -34,11 +34,7 @@ impl View {
     }
 
     fn paint(&self, text: &str, style: Style) -> String {
-        if self.color {
-            text.style(style).to_string()
-        } else {
-            text.to_owned()
-        }
+        if self.color { text.style(style).to_string() } else { text.to_owned() }
     }
 
     fn title(&self, text: &str) -> String {
@@ -147,12 +143,7 @@ fn operations(report: &Report, view: &View) -> String {
 fn operation_row(name: &str, stats: &OperationStats, is_wide: bool) -> Vec<String> {
     let counts = [stats.ok, stats.failed, stats.unknown].map(|number| number.to_string());
     let mut times = vec![stats.p50_ms, stats.p95_ms];
-    times.extend(
-        is_wide
-            .then_some(stats.p99_ms)
-            .into_iter()
-            .chain([stats.max_ms]),
-    );
+    times.extend(is_wide.then_some(stats.p99_ms).into_iter().chain([stats.max_ms]));
     let mut row = vec![plain(name)];
     row.extend(counts);
     row.extend(times.into_iter().map(time_or_dash));
@@ -213,11 +204,7 @@ fn breaches(report: &Report, view: &View) -> String {
         table.add_row([number, Cell::new(text)]);
     }
     keep_whole(&mut table, 1);
-    format!(
-        "{}{}\n",
-        view.title("Breaches of the specification"),
-        table.trim_fmt()
-    )
+    format!("{}{}\n", view.title("Breaches of the specification"), table.trim_fmt())
 }
 
 /// Paths are never cut or wrapped: they are there to be copied.
@@ -225,10 +212,8 @@ fn files(view: &View) -> String {
     if view.files.is_empty() {
         return String::new();
     }
-    let paths = view
-        .files
-        .iter()
-        .map(|path| format!("   {}\n", plain(&path.display().to_string())));
+    let paths =
+        view.files.iter().map(|path| format!("   {}\n", plain(&path.display().to_string())));
     format!("{}{}", view.title("Reports"), paths.collect::<String>())
 }
 
@@ -246,10 +231,7 @@ fn grid(view: &View, head: &[&str]) -> Table {
         TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = Table::new();
     table.load_style(RULED);
-    table.set_header(
-        head.iter()
-            .map(|title| Cell::new(title).fg(Color::DarkGrey)),
-    );
+    table.set_header(head.iter().map(|title| Cell::new(title).fg(Color::DarkGrey)));
     fit(&mut table, view);
     table
 }

@@ -34,20 +34,14 @@ fn a_run_without_any_operation_has_a_report_too() {
 #[test]
 fn every_error_has_one_origin() {
     let failed = Outcome::Failed(Cause::Http(500));
-    let sample = Sample::killed_replica()
-        .call(9, 2_000, 5, failed.clone())
-        .marked("f");
+    let sample = Sample::killed_replica().call(9, 2_000, 5, failed.clone()).marked("f");
     let report = Report::from(&sample.call(9, 3_000, 5, failed).build());
     let errors = report.errors;
     assert_eq!((errors.origin.injected, errors.origin.organic), (1, 1));
     assert_eq!(errors.total, errors.origin.total());
     assert_eq!(
         errors.total,
-        errors
-            .by_cause
-            .values()
-            .map(operations::OriginCounts::total)
-            .sum::<u64>()
+        errors.by_cause.values().map(operations::OriginCounts::total).sum::<u64>()
     );
 }
 
@@ -55,10 +49,7 @@ fn every_error_has_one_origin() {
 fn only_a_worse_verdict_overrules() {
     let mut report = Report::from(&Sample::killed_replica().build());
     report.overrule(Verdict::RollbackIncomplete, "r1 could not be started.");
-    assert_eq!(
-        (report.verdict, report.exit_code),
-        (Verdict::RollbackIncomplete, 4)
-    );
+    assert_eq!((report.verdict, report.exit_code), (Verdict::RollbackIncomplete, 4));
     assert!(report.reason.starts_with("r1 could not be started."));
     report.overrule(Verdict::Stopped, "SIGINT.");
     assert_eq!(report.verdict, Verdict::RollbackIncomplete);

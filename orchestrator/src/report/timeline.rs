@@ -44,9 +44,7 @@ pub(crate) fn buckets<'a>(operations: impl Iterator<Item = &'a Operation>) -> Ve
         seconds.entry(second).or_default().add(operation);
     }
     let finished = seconds.into_iter();
-    finished
-        .map(|(second, counted)| counted.finish(second))
-        .collect()
+    finished.map(|(second, counted)| counted.finish(second)).collect()
 }
 
 #[derive(Default)]
@@ -89,25 +87,13 @@ mod tests {
     fn operations_fall_into_the_second_in_which_they_were_due() {
         let failed = Outcome::Failed(Cause::Reset);
         let lost = Outcome::Unknown(Cause::Timeout);
-        let sample = Sample::new()
-            .call(1, 999, 5_000, Outcome::Ok)
-            .call(1, 1_000, 7, failed);
-        let evidence = sample
-            .call(1, 1_999, 9, lost)
-            .call(1, 5_000, 1, Outcome::Ok)
-            .build();
+        let sample = Sample::new().call(1, 999, 5_000, Outcome::Ok).call(1, 1_000, 7, failed);
+        let evidence = sample.call(1, 1_999, 9, lost).call(1, 5_000, 1, Outcome::Ok).build();
         let row = |b: &Bucket| (b.second, b.ok, b.failed, b.unknown, b.p95_ms);
-        let rows: Vec<_> = buckets(evidence.operations.iter())
-            .iter()
-            .map(row)
-            .collect();
+        let rows: Vec<_> = buckets(evidence.operations.iter()).iter().map(row).collect();
         assert_eq!(
             rows,
-            [
-                (0, 1, 0, 0, Some(5_000.0)),
-                (1, 0, 1, 1, Some(9.0)),
-                (5, 1, 0, 0, Some(1.0))
-            ]
+            [(0, 1, 0, 0, Some(5_000.0)), (1, 0, 1, 1, Some(9.0)), (5, 1, 0, 0, Some(1.0))]
         );
     }
 }

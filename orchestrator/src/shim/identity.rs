@@ -111,11 +111,7 @@ impl Stat {
         let state = fields.next()?.chars().next()?;
         let threads = fields.nth(16)?.parse().ok()?;
         let start = fields.nth(1)?.parse().ok()?;
-        Some(Self {
-            state,
-            threads,
-            start,
-        })
+        Some(Self { state, threads, start })
     }
 
     /// A process whose main thread ended is shown as a zombie too while its other threads run.
@@ -141,10 +137,7 @@ mod tests {
     #[test]
     fn a_recycled_pid_is_neither_alive_nor_signalled() {
         let own = ProcessId::own().expect("this process");
-        let predecessor = ProcessId {
-            start: own.start - 1,
-            ..own
-        };
+        let predecessor = ProcessId { start: own.start - 1, ..own };
         assert!(own.is_alive());
         assert!(!predecessor.is_alive());
         assert!(!predecessor.signal(Signal::Kill).expect("nothing to signal"));

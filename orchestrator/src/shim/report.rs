@@ -110,15 +110,9 @@ mod tests {
     #[test]
     fn a_report_is_one_line_of_json() {
         for (report, line) in [
-            (
-                Report::Started(ProcessId { pid: 7, start: 9 }),
-                r#"{"started":{"pid":7,"start":9}}"#,
-            ),
+            (Report::Started(ProcessId { pid: 7, start: 9 }), r#"{"started":{"pid":7,"start":9}}"#),
             (Report::Exited(Exit::Code(3)), r#"{"exited":{"code":3}}"#),
-            (
-                Report::Exited(Exit::Signal(9)),
-                r#"{"exited":{"signal":9}}"#,
-            ),
+            (Report::Exited(Exit::Signal(9)), r#"{"exited":{"signal":9}}"#),
         ] {
             assert_eq!(serde_json::to_string(&report).expect(line), line);
             assert_eq!(serde_json::from_str::<Report>(line).expect(line), report);

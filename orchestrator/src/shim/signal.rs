@@ -78,8 +78,7 @@ impl FromStr for Signal {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let mut all = Self::ALL.into_iter();
-        all.find(|signal| signal.name() == name)
-            .ok_or_else(|| NotASignal(text.to_owned()))
+        all.find(|signal| signal.name() == name).ok_or_else(|| NotASignal(text.to_owned()))
     }
 }
 

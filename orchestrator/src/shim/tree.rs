@@ -73,11 +73,8 @@ pub fn is_frozen(of: u32) -> bool {
 pub fn strays(run: &str, child: Option<&str>) -> Vec<ProcessId> {
     let run = format!("{RUN_VARIABLE}={run}");
     let child = child.map(|name| format!("{CHILD_VARIABLE}={name}"));
-    let wanted: Vec<&[u8]> = [Some(&run), child.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(String::as_bytes)
-        .collect();
+    let wanted: Vec<&[u8]> =
+        [Some(&run), child.as_ref()].into_iter().flatten().map(String::as_bytes).collect();
     all_pids()
         .filter(|pid| *pid != std::process::id())
         .filter_map(ProcessId::of)
@@ -97,9 +94,7 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 fn parse_pids(line: &str) -> Vec<u32> {
-    line.split_ascii_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    line.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn all_pids() -> impl Iterator<Item = u32> {

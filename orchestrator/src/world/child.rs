@@ -1,5 +1,6 @@
 //! One child of the drill, under its shim.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,13 @@ pub struct ChildExit {
     pub expected: bool,
     /// When the drill heard of it.
     pub at: Instant,
+}
+
+impl fmt::Display for ChildExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.expected { "was ended" } else { "ended by itself" };
+        write!(f, "{} {how} ({})", self.name, describe(self.exit))
+    }
 }
 
 /// Why a child could not be started, reached or ended.
@@ -190,10 +198,7 @@ impl Child {
             shim: birth.shim,
             log: birth.log,
             phase: watched,
-            line: Mutex::new(OrderLine {
-                orders: birth.orders,
-                done: orders_done,
-            }),
+            line: Mutex::new(OrderLine { orders: birth.orders, done: orders_done }),
             expected,
             _spawner: birth.spawner,
         }))
@@ -314,28 +319,17 @@ impl Child {
 
     fn not_running(&self) -> ChildError {
         let phase = *self.0.phase.borrow();
-        ChildError::NotRunning {
-            name: self.0.name.clone(),
-            how: describe(phase.exit()),
-        }
+        ChildError::NotRunning { name: self.0.name.clone(), how: describe(phase.exit()) }
     }
 
     fn stubborn(&self, what: &'static str, deadline: Duration) -> ChildError {
-        ChildError::Stubborn {
-            name: self.0.name.clone(),
-            pid: self.0.process.pid,
-            what,
-            deadline,
-        }
+        ChildError::Stubborn { name: self.0.name.clone(), pid: self.0.process.pid, what, deadline }
     }
 }
 
 /// How a child ended, in words.
 pub(super) fn describe(exit: Option<Exit>) -> String {
-    exit.map_or_else(
-        || "ended, its shim was killed".to_owned(),
-        |exit| exit.to_string(),
-    )
+    exit.map_or_else(|| "ended, its shim was killed".to_owned(), |exit| exit.to_string())
 }
 
 impl Phase {
@@ -381,11 +375,7 @@ impl Follower {
                 _ => {}
             }
         }
-        let clean = self
-            .handle
-            .wait()
-            .await
-            .is_ok_and(|status| status.success());
+        let clean = self.handle.wait().await.is_ok_and(|status| status.success());
         if exit.is_none() {
             self.announce(None);
         }
@@ -406,14 +396,7 @@ impl Follower {
     /// The shim is gone. If it could not end its tree (`clean` is false), what is left of that is
     /// found by its environment. The undo is done only when nothing is left.
     async fn finish(self, exit: Option<Exit>, clean: bool) {
-        let Self {
-            name,
-            run,
-            journal,
-            undo,
-            phase,
-            ..
-        } = self;
+        let Self { name, run, journal, undo, phase, .. } = self;
         let swept = tokio::task::spawn_blocking(move || {
             let strays = || tree::strays(run.as_str(), Some(&name));
             (clean || end_all(SWEEP_DEADLINE, strays)) && journal.undone(undo).is_ok()

@@ -67,13 +67,9 @@ impl Children {
         out: &Path,
         squall: PathBuf,
     ) -> Result<Self, ChildError> {
-        let catch_all = journal.register(Undo::RunProcesses {
-            run: run.id().clone(),
-        })?;
-        let spawner = Spawner::start().map_err(|source| ChildError::Shim {
-            name: "any child".to_owned(),
-            source,
-        })?;
+        let catch_all = journal.register(Undo::RunProcesses { run: run.id().clone() })?;
+        let spawner = Spawner::start()
+            .map_err(|source| ChildError::Shim { name: "any child".to_owned(), source })?;
         Ok(Self(Arc::new(Inner {
             run: run.id().clone(),
             journal: journal.clone(),
@@ -112,10 +108,7 @@ impl Children {
         })?;
         let command = self.shim_of(name, command, environment, file)?;
         let handle = self.0.spawner.spawn(command).await;
-        let handle = handle.map_err(|source| ChildError::Shim {
-            name: name.to_owned(),
-            source,
-        })?;
+        let handle = handle.map_err(|source| ChildError::Shim { name: name.to_owned(), source })?;
         let child = self.bear(name, log, handle).await?;
         let mut born = self.0.born.lock();
         born.retain(|child| !child.is_gone());
@@ -179,10 +172,7 @@ impl Children {
         log: Log,
         mut handle: tokio::process::Child,
     ) -> Result<Child, ChildError> {
-        let silent = || ChildError::Silent {
-            name: name.to_owned(),
-            said: log.tail(),
-        };
+        let silent = || ChildError::Silent { name: name.to_owned(), said: log.tail() };
         let shim = handle.id().and_then(ProcessId::of).ok_or_else(silent)?;
         let orders = handle.stdin.take().ok_or_else(silent)?;
         let stdout = handle.stdout.take().ok_or_else(silent)?;
@@ -224,14 +214,10 @@ impl Children {
                 let undo = Undo::stop_process(name, shim, process);
                 Ok((process, self.register(undo).await?))
             }
-            Some(Report::NotStarted { reason }) => Err(ChildError::NotStarted {
-                name: name.to_owned(),
-                reason,
-            }),
-            _ => Err(ChildError::Silent {
-                name: name.to_owned(),
-                said: log.tail(),
-            }),
+            Some(Report::NotStarted { reason }) => {
+                Err(ChildError::NotStarted { name: name.to_owned(), reason })
+            }
+            _ => Err(ChildError::Silent { name: name.to_owned(), said: log.tail() }),
         }
     }
 

@@ -35,11 +35,7 @@ pub fn free_address() -> Option<SocketAddr> {
 /// From [`LOWEST`] to the bound; where that leaves no room, the whole range, which is better than
 /// nothing.
 fn range_below(bound: u16) -> Range<u16> {
-    if bound > LOWEST + 100 {
-        LOWEST..bound
-    } else {
-        LOWEST..u16::MAX
-    }
+    if bound > LOWEST + 100 { LOWEST..bound } else { LOWEST..u16::MAX }
 }
 
 fn ephemeral_lower_bound() -> u16 {
@@ -57,11 +53,7 @@ mod tests {
     fn ports_lie_below_the_ephemeral_range_and_differ() {
         let addresses: Vec<SocketAddr> = (0..20).filter_map(|_| free_address()).collect();
         let range = range_below(ephemeral_lower_bound());
-        assert!(
-            addresses
-                .iter()
-                .all(|address| range.contains(&address.port()))
-        );
+        assert!(addresses.iter().all(|address| range.contains(&address.port())));
         assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 20);
     }
 

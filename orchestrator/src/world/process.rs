@@ -117,6 +117,17 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok()
 }
 
+impl ProcessConfig {
+    /// The names of the replicas: `replica-1`, `replica-2` …
+    pub fn replica_names(&self) -> Vec<String> {
+        (1..=self.replicas.get()).map(replica_name).collect()
+    }
+}
+
+fn replica_name(number: u8) -> String {
+    format!("replica-{number}")
+}
+
 /// Replicas as children of the drill.
 #[derive(Debug)]
 pub struct ProcessWorld {
@@ -137,11 +148,8 @@ impl ProcessWorld {
     /// Starts all replicas and waits until all are ready. If one is not, all are ended again.
     pub async fn start(config: ProcessConfig, children: &Children) -> Result<Self, WorldError> {
         let slots = (1..=config.replicas.get()).map(Slot::new);
-        let world = Self {
-            slots: slots.collect::<Result<_, _>>()?,
-            children: children.clone(),
-            config,
-        };
+        let world =
+            Self { slots: slots.collect::<Result<_, _>>()?, children: children.clone(), config };
         match world.start_all().await {
             Ok(()) => Ok(world),
             Err(error) => {
@@ -217,11 +225,8 @@ impl ProcessWorld {
 
     /// Ends all replicas: SIGTERM, then SIGKILL. May be called again.
     pub async fn stop(&self) -> Result<(), WorldError> {
-        let children: Vec<Child> = self
-            .slots
-            .iter()
-            .filter_map(|slot| slot.child.lock().clone())
-            .collect();
+        let children: Vec<Child> =
+            self.slots.iter().filter_map(|slot| slot.child.lock().clone()).collect();
         let stopped = join_all(children.iter().map(|child| child.stop(self.config.grace))).await;
         Ok(stopped.into_iter().collect::<Result<(), ChildError>>()?)
     }
@@ -268,7 +273,7 @@ impl ProcessWorld {
 impl Slot {
     fn new(number: u8) -> Result<Self, WorldError> {
         Ok(Self {
-            name: format!("replica-{number}"),
+            name: replica_name(number),
             address: free_address().ok_or(WorldError::NoPort)?,
             child: Mutex::new(None),
         })
@@ -287,9 +292,7 @@ impl Slot {
 
 fn chain(error: &dyn std::error::Error) -> String {
     let sources = successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| {
-        format!("{text}: {source}")
-    })
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 fn last_words(child: &Child) -> String {

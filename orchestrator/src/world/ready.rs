@@ -108,10 +108,7 @@ async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(), N
     };
     match answer.await?.status() {
         StatusCode::OK => Ok(()),
-        status => Err(NotReady::Status {
-            path: path.to_owned(),
-            status,
-        }),
+        status => Err(NotReady::Status { path: path.to_owned(), status }),
     }
 }
 
@@ -135,16 +132,10 @@ mod tests {
 
     #[tokio::test]
     async fn only_200_is_a_yes() {
-        let ok = check(
-            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-            Probe::default(),
-        );
+        let ok = check("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Probe::default());
         ok.await.expect("ready");
         for (answer, says) in [
-            (
-                "HTTP/1.1 503 No\r\n\r\n",
-                "GET /readyz was answered with 503",
-            ),
+            ("HTTP/1.1 503 No\r\n\r\n", "GET /readyz was answered with 503"),
             ("HTTP/1.1 204 No Content\r\n\r\n", "204"),
             ("SSH-2.0-x\r\n", "no HTTP answer"),
             ("", "no HTTP answer"),

@@ -16,11 +16,7 @@ use tokio::process::{Child, Command};
 use crate::support::{Roll, SQUALL, Scene, assert_gone, scene, shim};
 
 fn bystander() -> (Child, ProcessId) {
-    let child = Command::new("sleep")
-        .arg("60")
-        .kill_on_drop(true)
-        .spawn()
-        .expect("a bystander");
+    let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().expect("a bystander");
     let id = ProcessId::of(child.id().expect("a pid")).expect("a process");
     (child, id)
 }
@@ -28,9 +24,7 @@ fn bystander() -> (Child, ProcessId) {
 fn journal(scene: &Scene) -> Journal {
     let journal = Journal::create(&scene.run, "restart", "process").expect("a journal");
     let run = scene.run.id().clone();
-    journal
-        .register(Undo::RunProcesses { run })
-        .expect("written");
+    journal.register(Undo::RunProcesses { run }).expect("written");
     journal
 }
 
@@ -97,10 +91,7 @@ async fn a_stranger_with_a_recycled_pid_is_not_ended() {
     let scene = scene();
     let journal = journal(&scene);
     let (_child, stranger) = bystander();
-    let predecessor = ProcessId {
-        start: stranger.start - 1,
-        ..stranger
-    };
+    let predecessor = ProcessId { start: stranger.start - 1, ..stranger };
     let undo = Undo::stop_process("replica-1", predecessor, predecessor);
     journal.register(undo).expect("written");
     drop(scene.run);
@@ -122,10 +113,7 @@ async fn after_another_boot_no_process_is_touched() {
     fs::write(&path, text.replace(boot.trim(), "another")).expect("rewritten");
     drop(scene.run);
     let healed = heal(&scene.state, None).expect("healed");
-    assert!(
-        healed.runs[0].lines[0].contains("started anew"),
-        "{healed:?}"
-    );
+    assert!(healed.runs[0].lines[0].contains("started anew"), "{healed:?}");
     assert!(stranger.is_alive());
 }
 
@@ -136,10 +124,8 @@ async fn a_torn_last_line_does_not_stop_it() {
     let mut roll = Roll::new(scene.folder.path());
     let _shim = shim(&roll.tree(), scene.run.id().as_str());
     let tree = roll.three().await;
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(scene.run.journal_path())
-        .expect("the journal");
+    let mut file =
+        OpenOptions::new().append(true).open(scene.run.journal_path()).expect("the journal");
     file.write_all(b"{\"undo\":{\"seq\":2,\"un").expect("torn");
     drop(scene.run);
     heal(&scene.state, None).expect("healed");
@@ -151,10 +137,7 @@ async fn a_torn_last_line_does_not_stop_it() {
 async fn a_run_that_died_before_its_first_line_needs_nothing() {
     let scene = scene();
     fs::write(scene.run.journal_path(), "").expect("an empty journal");
-    let other = scene
-        .state
-        .begin("docker")
-        .expect("a run without a journal");
+    let other = scene.state.begin("docker").expect("a run without a journal");
     drop((scene.run, other));
     assert!(heal(&scene.state, None).expect("healed").is_nothing());
 }
@@ -177,10 +160,7 @@ async fn a_damaged_journal_is_named_and_the_other_runs_are_healed() {
 async fn a_fault_is_left_to_its_lease() {
     let scene = scene();
     let journal = journal(&scene);
-    let undo = Undo::RemoveFault {
-        admin: "http://127.0.0.1:9".to_owned(),
-        id: "slow".to_owned(),
-    };
+    let undo = Undo::RemoveFault { admin: "http://127.0.0.1:9".to_owned(), id: "slow".to_owned() };
     journal.register(undo).expect("written");
     drop(scene.run);
     let healed = heal(&scene.state, None).expect("healed");

@@ -38,13 +38,7 @@ async fn when_it_is_ordered_to_kill_it_reports_the_end() {
     let tree = roll.three().await;
     assert_eq!(shim.report().await, Report::Started(tree[2]));
     shim.order("signal KILL").await;
-    assert_eq!(
-        shim.report().await,
-        Report::Signalled {
-            signal: Signal::Kill,
-            processes: 3
-        }
-    );
+    assert_eq!(shim.report().await, Report::Signalled { signal: Signal::Kill, processes: 3 });
     assert_eq!(shim.report().await, Report::Exited(Exit::Signal(9)));
     assert_gone(tree).await;
     shim.assert_ends_well().await;
@@ -73,10 +67,7 @@ async fn a_frozen_tree_goes_as_well() {
     let tree = roll.three().await;
     assert!(matches!(shim.report().await, Report::Started(_)));
     shim.order("signal STOP").await;
-    assert!(matches!(
-        shim.report().await,
-        Report::Signalled { processes: 3, .. }
-    ));
+    assert!(matches!(shim.report().await, Report::Signalled { processes: 3, .. }));
     shim.orders = None;
     assert_gone(tree).await;
     shim.assert_ends_well().await;
@@ -94,10 +85,7 @@ async fn ctrl_c_and_nonsense_leave_it_at_work() {
     }
     shim.order("do as you like").await;
     shim.order("signal CONT").await;
-    assert!(matches!(
-        shim.report().await,
-        Report::Signalled { processes: 3, .. }
-    ));
+    assert!(matches!(shim.report().await, Report::Signalled { processes: 3, .. }));
     shim.orders = None;
     assert_gone(tree).await;
 }
@@ -121,11 +109,7 @@ async fn when_its_parent_is_killed_the_whole_tree_goes() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut roll = Roll::new(folder.path());
     let mut parent = Command::new("sh")
-        .args([
-            "-c",
-            "mkfifo stdin; exec 9<>stdin; \"$@\" <stdin & wait",
-            "sh",
-        ])
+        .args(["-c", "mkfifo stdin; exec 9<>stdin; \"$@\" <stdin & wait", "sh"])
         .args([SQUALL, "shim", "--"])
         .args(roll.tree())
         .current_dir(folder.path())

@@ -67,10 +67,7 @@ impl Roll {
     /// The next process that calls.
     pub(crate) async fn next(&mut self) -> ProcessId {
         let line = timeout(DEADLINE, self.lines.next_line()).await;
-        let line = line
-            .expect("a pid in time")
-            .expect("readable")
-            .expect("open");
+        let line = line.expect("a pid in time").expect("readable").expect("open");
         ProcessId::of(line.parse().expect("a pid")).expect("a process")
     }
 
@@ -109,11 +106,7 @@ pub(crate) fn shim(command: &[String], run: &str) -> Shim {
         .expect("a shim");
     let orders = child.stdin.take();
     let reports = BufReader::new(child.stdout.take().expect("its stdout")).lines();
-    Shim {
-        child,
-        orders,
-        reports,
-    }
+    Shim { child, orders, reports }
 }
 
 impl Shim {

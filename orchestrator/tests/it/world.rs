@@ -34,26 +34,15 @@ struct Stage {
 fn stage() -> Stage {
     let scene = scene();
     let journal = Journal::create(&scene.run, "test", "process").expect("a journal");
-    let children = Children::begin(
-        &scene.run,
-        &journal,
-        scene.folder.path(),
-        PathBuf::from(SQUALL),
-    );
-    Stage {
-        folder: scene.folder,
-        run: scene.run,
-        journal,
-        children: children.expect("ready"),
-    }
+    let children =
+        Children::begin(&scene.run, &journal, scene.folder.path(), PathBuf::from(SQUALL));
+    Stage { folder: scene.folder, run: scene.run, journal, children: children.expect("ready") }
 }
 
 impl Stage {
     async fn world(&self, draft: Draft) -> Result<World, WorldError> {
         let config = ProcessConfig::try_from(draft).expect("a config");
-        ProcessWorld::start(config, &self.children)
-            .await
-            .map(World::Process)
+        ProcessWorld::start(config, &self.children).await.map(World::Process)
     }
 
     async fn child(&self, name: &str, command: &[String]) -> Child {
@@ -143,27 +132,18 @@ async fn a_killed_replica_comes_back_at_its_address() {
     assert_eq!(world.replicas()[0].process, None);
     let exit = exits.recv().await.expect("an exit");
     assert!(exit.expected && exit.name == "replica-1");
-    let error = world
-        .kill("replica-1", Signal::Kill)
-        .await
-        .expect_err("dead");
+    let error = world.kill("replica-1", Signal::Kill).await.expect_err("dead");
     assert!(error.to_string().contains("ended by SIGKILL"), "{error}");
 
     world.start_again("replica-1").await.expect("started");
-    world
-        .wait_ready("replica-1", DEADLINE)
-        .await
-        .expect("ready");
+    world.wait_ready("replica-1", DEADLINE).await.expect("ready");
     let after = world.replicas().remove(0);
     assert_eq!(before.address, after.address);
     assert_ne!(before.process, after.process);
     let error = world.start_again("replica-1").await.expect_err("it runs");
     assert!(error.to_string().contains("kill it first"), "{error}");
     let error = world.start_again("replica-9").await.expect_err("unknown");
-    assert!(
-        error.to_string().contains("replica-1, replica-2"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("replica-1, replica-2"), "{error}");
     world.stop().await.expect("stopped");
     stage.assert_leaves_nothing().await;
 }
@@ -242,16 +222,11 @@ async fn a_frozen_replica_is_not_ready_until_it_goes_on() {
     let stage = stage();
     let world = stage.world(server(200)).await.expect("a world");
     world.pause("replica-1").await.expect("frozen");
-    let ready = world
-        .wait_ready("replica-1", Duration::from_millis(100))
-        .await;
+    let ready = world.wait_ready("replica-1", Duration::from_millis(100)).await;
     let error = ready.expect_err("frozen").to_string();
     assert!(error.contains("no answer"), "{error}");
     world.resume("replica-1").await.expect("on it goes");
-    world
-        .wait_ready("replica-1", DEADLINE)
-        .await
-        .expect("ready");
+    world.wait_ready("replica-1", DEADLINE).await.expect("ready");
     world.stop().await.expect("stopped");
     stage.assert_leaves_nothing().await;
 }
@@ -260,16 +235,10 @@ async fn a_frozen_replica_is_not_ready_until_it_goes_on() {
 async fn a_command_that_does_not_exist_is_one_clear_error() {
     let stage = stage();
     let draft = Draft {
-        command: ["no-such-program-of-squall", "{port}"]
-            .map(str::to_owned)
-            .to_vec(),
+        command: ["no-such-program-of-squall", "{port}"].map(str::to_owned).to_vec(),
         ..Draft::default()
     };
-    let error = stage
-        .world(draft)
-        .await
-        .expect_err("no program")
-        .to_string();
+    let error = stage.world(draft).await.expect_err("no program").to_string();
     for says in ["replica-1", "`no-such-program-of-squall`", "PATH"] {
         assert!(error.contains(says), "{error}");
     }
@@ -291,10 +260,7 @@ async fn a_command_that_ends_at_once_is_quoted() {
 async fn a_replica_that_never_gets_ready_is_named_and_nothing_is_left() {
     let stage = stage();
     for never in [server(503), shell("exec sleep 60")] {
-        let draft = Draft {
-            ready_within: Duration::from_millis(300),
-            ..never
-        };
+        let draft = Draft { ready_within: Duration::from_millis(300), ..never };
         let error = stage.world(draft).await.expect_err("not ready").to_string();
         for says in ["replica-", "not ready at 127.0.0.1:", "300ms", ".log"] {
             assert!(error.contains(says), "{error}");
@@ -307,10 +273,7 @@ async fn a_replica_that_never_gets_ready_is_named_and_nothing_is_left() {
 #[tokio::test]
 async fn a_server_without_a_readiness_path_is_ready_when_it_accepts() {
     let stage = stage();
-    let draft = Draft {
-        ready: Probe::Connect,
-        ..server(404)
-    };
+    let draft = Draft { ready: Probe::Connect, ..server(404) };
     let world = stage.world(draft).await.expect("a world");
     world.stop().await.expect("stopped");
     stage.assert_leaves_nothing().await;
@@ -321,14 +284,8 @@ async fn closing_ends_what_was_started_beside_the_replicas() {
     let stage = stage();
     let command = ["squall", "--version"].map(str::to_owned);
     let proxy = stage.child("proxy", &command).await;
-    timeout(DEADLINE, proxy.until_exited())
-        .await
-        .expect("it ends");
-    assert!(
-        proxy.last_words().starts_with("squall "),
-        "{}",
-        proxy.last_words()
-    );
+    timeout(DEADLINE, proxy.until_exited()).await.expect("it ends");
+    assert!(proxy.last_words().starts_with("squall "), "{}", proxy.last_words());
     let mut roll = Roll::new(stage.folder.path());
     stage.child("tree", &roll.tree()).await;
     let tree = roll.three().await;

@@ -18,11 +18,7 @@ pub(super) struct Patience<S> {
 
 impl<S> Patience<S> {
     pub(super) fn new(io: S, limit: Duration) -> Self {
-        Self {
-            io,
-            limit,
-            deadline: None,
-        }
+        Self { io, limit, deadline: None }
     }
 
     /// Passes on what a write came to, unless it has waited for too long.
@@ -36,9 +32,8 @@ impl<S> Patience<S> {
             return write;
         }
         let limit = self.limit;
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        let deadline =
+            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         deadline.as_mut().poll(cx).map(|()| {
             let error = "the peer took no bytes for too long";
             Err(io::Error::new(io::ErrorKind::TimedOut, error))
@@ -99,10 +94,7 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (near, _far) = tokio::io::duplex(4);
         let error = Patience::new(near, LIMIT).write_all(b"12345").await;
-        assert_eq!(
-            error.expect_err("the far end reads nothing").kind(),
-            io::ErrorKind::TimedOut
-        );
+        assert_eq!(error.expect_err("the far end reads nothing").kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
@@ -115,9 +107,7 @@ mod tests {
             }
         });
         let mut near = Patience::new(near, LIMIT);
-        near.write_all(b"1234")
-            .await
-            .expect("in time, each of them");
+        near.write_all(b"1234").await.expect("in time, each of them");
         reader.await.expect("all read");
     }
 }

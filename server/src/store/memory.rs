@@ -22,20 +22,12 @@ struct Entry {
 
 impl MemoryStore {
     pub(crate) fn new(limit: usize, ttl: Duration) -> Self {
-        Self {
-            shards: Shards::new(),
-            count: AtomicUsize::new(0),
-            limit,
-            ttl,
-        }
+        Self { shards: Shards::new(), count: AtomicUsize::new(0), limit, ttl }
     }
 
     pub(crate) fn insert(&self, id: SessionId, session: Session) -> Result<SessionId, StoreError> {
         self.take_place()?;
-        let entry = Entry {
-            session,
-            seen: Instant::now(),
-        };
+        let entry = Entry { session, seen: Instant::now() };
         let before = self.shards.of(id.as_str()).lock().insert(id.clone(), entry);
         if before.is_some() {
             self.free_places(1);
@@ -101,9 +93,7 @@ mod tests {
     use super::*;
     use squall_model::mcp::era::ProtocolVersion;
 
-    const SESSION: Session = Session {
-        version: ProtocolVersion::LATEST,
-    };
+    const SESSION: Session = Session { version: ProtocolVersion::LATEST };
     const TTL: Duration = Duration::from_secs(60);
 
     fn insert(store: &MemoryStore, id: &str) -> Result<SessionId, StoreError> {
@@ -138,10 +128,7 @@ mod tests {
         for id in ["a", "b"] {
             insert(&store, id).expect("room");
         }
-        assert!(matches!(
-            insert(&store, "c"),
-            Err(StoreError::Full { limit: 2 })
-        ));
+        assert!(matches!(insert(&store, "c"), Err(StoreError::Full { limit: 2 })));
         assert!(store.remove("a"));
         assert!(!store.remove("a"));
         insert(&store, "c").expect("room again");

@@ -46,8 +46,5 @@ pub(super) async fn run(Arguments {}: Arguments, server: &Arc<Server>) -> ToolRe
 
 fn calls_by_tool(server: &Server) -> Map<String, Value> {
     let calls = |tool: Tool| server.stats.calls_of(tool).value();
-    Tool::ALL
-        .into_iter()
-        .map(|tool| (tool.name().to_owned(), calls(tool).into()))
-        .collect()
+    Tool::ALL.into_iter().map(|tool| (tool.name().to_owned(), calls(tool).into())).collect()
 }

@@ -17,15 +17,9 @@ impl Accepts {
     /// if neither kind of answer is admitted.
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
         let accepts = if headers.contains_key(ACCEPT) {
-            Self {
-                json: quality_of(headers, JSON),
-                events: quality_of(headers, EVENT_STREAM),
-            }
+            Self { json: quality_of(headers, JSON), events: quality_of(headers, EVENT_STREAM) }
         } else {
-            Self {
-                json: 1000,
-                events: 1000,
-            }
+            Self { json: 1000, events: 1000 }
         };
         (accepts.json > 0 || accepts.events > 0).then_some(accepts)
     }
@@ -84,18 +78,15 @@ fn read_range(text: &str) -> Range<'_> {
         let (name, value) = part.split_once('=')?;
         name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
     });
-    Range {
-        media,
-        quality: weight.map_or(1000, thousandths),
-    }
+    Range { media, quality: weight.map_or(1000, thousandths) }
 }
 
 /// A weight that is none counts as 1, the default.
 fn thousandths(weight: &str) -> u16 {
     match weight.parse::<f32>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => (0u16..=1000)
-            .find(|step| f32::from(*step) + 0.5 > value * 1000.0)
-            .unwrap_or(1000),
+        Ok(value) if (0.0..=1.0).contains(&value) => {
+            (0u16..=1000).find(|step| f32::from(*step) + 0.5 > value * 1000.0).unwrap_or(1000)
+        }
         _ => 1000,
     }
 }
@@ -151,9 +142,7 @@ mod tests {
 
     #[test]
     fn a_get_stream_is_asked_for_by_name() {
-        assert!(names_events(&headers(&[
-            "application/json, text/event-stream"
-        ])));
+        assert!(names_events(&headers(&["application/json, text/event-stream"])));
         for other in [&["*/*"][..], &["text/event-stream;q=0"], &[]] {
             assert!(!names_events(&headers(other)), "{other:?}");
         }

@@ -23,16 +23,12 @@ pub(crate) fn check(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refus
 
 fn is_loopback(origin: &str) -> bool {
     let origin = origin.to_ascii_lowercase();
-    let authority = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let rest = authority.and_then(|text| LOOPBACK.iter().find_map(|host| text.strip_prefix(host)));
     match rest {
         None => false,
         Some("") => true,
-        Some(port) => port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.parse::<u16>().is_ok()),
+        Some(port) => port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok()),
     }
 }
 

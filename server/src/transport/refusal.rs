@@ -19,10 +19,7 @@ pub(crate) enum Refusal {
     #[error("there is nothing at `{0}`: the MCP endpoint is /mcp, health is /healthz and /readyz")]
     Path(String),
     #[error("method {found} is not served here: use one of {allowed}")]
-    Method {
-        found: String,
-        allowed: &'static str,
-    },
+    Method { found: String, allowed: &'static str },
     #[error(
         "the Accept header admits neither kind of answer: \
          list both application/json and text/event-stream"
@@ -74,10 +71,7 @@ pub(crate) enum Refusal {
     #[error("the MCP-Protocol-Version header is there more than once: send it once")]
     VersionRepeated,
     #[error("the MCP-Protocol-Version header says {found}, but this session settled on {settled}")]
-    VersionDiffers {
-        found: ProtocolVersion,
-        settled: ProtocolVersion,
-    },
+    VersionDiffers { found: ProtocolVersion, settled: ProtocolVersion },
     #[error("the server is shutting down: try again in a moment")]
     Stopping,
     #[error(transparent)]

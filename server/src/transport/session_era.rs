@@ -113,10 +113,9 @@ async fn require(server: &Server, headers: &HeaderMap) -> Result<Session, Refusa
     let session = server.store.find(id).await?;
     let session = session.ok_or(Refusal::SessionUnknown)?;
     match version {
-        Some(found) if found != session.version => Err(Refusal::VersionDiffers {
-            found,
-            settled: session.version,
-        }),
+        Some(found) if found != session.version => {
+            Err(Refusal::VersionDiffers { found, settled: session.version })
+        }
         _ => Ok(session),
     }
 }
@@ -205,13 +204,9 @@ fn streams(accepts: Accepts, call: &ToolCall) -> bool {
 /// Answers at once with a stream, on which the call's progress and then its result go out.
 fn stream(server: &Arc<Server>, message: &Message<'_>, call: ToolCall) -> Reply {
     let (events, body) = EventStream::of_one_answer();
-    let ToolCall {
-        call,
-        progress_token,
-    } = call;
-    let progress = progress_token
-        .map(|token| Progress::to(token, events.clone()))
-        .unwrap_or_default();
+    let ToolCall { call, progress_token } = call;
+    let progress =
+        progress_token.map(|token| Progress::to(token, events.clone())).unwrap_or_default();
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {

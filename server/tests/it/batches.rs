@@ -27,19 +27,11 @@ async fn the_requests_of_a_batch_are_answered_together() {
     let body = batch(&[ping(1), initialized(), ping(2), unknown]);
     let answer = server.post(body.clone()).session(&session).send().await;
     let message = answer.message();
-    let ids: Vec<_> = message
-        .as_array()
-        .expect("a batch")
-        .iter()
-        .map(|one| &one["id"])
-        .collect();
+    let ids: Vec<_> = message.as_array().expect("a batch").iter().map(|one| &one["id"]).collect();
     assert_eq!(ids, [&json!(1), &json!(2), &json!(3)]);
     assert_eq!(message[2]["error"]["code"], -32601);
 
-    let ask = server
-        .post(body)
-        .session(&session)
-        .header(ACCEPT, EVENT_STREAM);
+    let ask = server.post(body).session(&session).header(ACCEPT, EVENT_STREAM);
     assert_eq!(ask.send().await.messages().len(), 3);
 }
 
@@ -49,10 +41,7 @@ async fn a_batch_without_requests_is_accepted() {
     let session = server.session("2025-03-26").await;
     let body = batch(&[initialized(), initialized()]);
     let answer = server.post(body).session(&session).send().await;
-    assert_eq!(
-        (answer.status, answer.text()),
-        (StatusCode::ACCEPTED, String::new())
-    );
+    assert_eq!((answer.status, answer.text()), (StatusCode::ACCEPTED, String::new()));
 }
 
 #[tokio::test]
@@ -60,11 +49,7 @@ async fn later_versions_have_no_batches() {
     let server = server().await;
     for version in ["2025-06-18", "2025-11-25"] {
         let session = server.session(version).await;
-        let answer = server
-            .post(batch(&[ping(1)]))
-            .session(&session)
-            .send()
-            .await;
+        let answer = server.post(batch(&[ping(1)])).session(&session).send().await;
         answer.refuses(400, -32600, version);
     }
 }
@@ -88,9 +73,5 @@ async fn initialize_is_never_part_of_a_batch() {
     let body = batch(&[ping(1), hello]);
     let answer = server.post(body.clone()).session(&session).send().await;
     answer.refuses(400, -32600, "alone");
-    server
-        .post(body)
-        .send()
-        .await
-        .refuses(400, -32000, "initialize");
+    server.post(body).send().await.refuses(400, -32000, "initialize");
 }

@@ -38,11 +38,7 @@ async fn a_body_that_never_ends_is_408() {
     let server = server_with(|config| config.body_deadline = Duration::from_millis(50)).await;
     let start = "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{";
     let answer = exchange(server.address, start.as_bytes(), false).await;
-    assert!(
-        answer.starts_with(b"HTTP/1.1 408"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
@@ -52,10 +48,7 @@ async fn a_peer_that_reads_nothing_is_given_up() {
     };
     let server = server_with(change).await;
     let session = server.session("2025-11-25").await;
-    let body = call(
-        "fast-echo",
-        &serde_json::json!({ "message": "x".repeat(1 << 19) }),
-    );
+    let body = call("fast-echo", &serde_json::json!({ "message": "x".repeat(1 << 19) }));
     let head = format!(
         "POST /mcp HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: {session}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -75,11 +68,7 @@ async fn a_broken_chunked_body_is_refused() {
     let server = server().await;
     let request = "POST /mcp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n";
     let answer = exchange(server.address, request.as_bytes(), false).await;
-    assert!(
-        answer.starts_with(b"HTTP/1.1 400"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
 }
 
 fn some_json() -> impl Strategy<Value = String> + Clone {

@@ -16,10 +16,7 @@ async fn shutdown_ends_open_streams_and_closes_the_port() {
     let mut server = server_with(|config| config.grace = Duration::from_secs(50)).await;
     let address = server.address;
     let id = server.session("2025-11-25").await;
-    let ask = server
-        .ask(Method::GET)
-        .session(&id)
-        .header(ACCEPT, EVENT_STREAM);
+    let ask = server.ask(Method::GET).session(&id).header(ACCEPT, EVENT_STREAM);
     let mut stream = ask.open().await;
     assert_eq!(stream.status, StatusCode::OK);
     server.ask_to_stop();

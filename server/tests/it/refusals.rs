@@ -19,12 +19,7 @@ async fn what_is_not_json_is_a_parse_error() {
 #[tokio::test]
 async fn what_is_json_and_no_message_is_an_invalid_request() {
     let server = server().await;
-    for body in [
-        "7",
-        "{}",
-        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
-        "[1]",
-    ] {
+    for body in ["7", "{}", r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "[1]"] {
         server.post(body).send().await.refuses(400, -32600, "");
     }
 }
@@ -44,20 +39,10 @@ async fn an_id_is_a_string_or_a_number() {
 async fn ids_come_back_exactly_as_they_were_written() {
     let server = server().await;
     let session = server.session("2025-11-25").await;
-    for id in [
-        "7",
-        "7.0",
-        "-1e3",
-        "\"7\"",
-        r#""\u0037""#,
-        "123456789012345678901234567890",
-    ] {
+    for id in ["7", "7.0", "-1e3", "\"7\"", r#""\u0037""#, "123456789012345678901234567890"] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
         for accept in [JSON, EVENT_STREAM] {
-            let ask = server
-                .post(body.clone())
-                .session(&session)
-                .header(ACCEPT, accept);
+            let ask = server.post(body.clone()).session(&session).header(ACCEPT, accept);
             let answer = ask.send().await;
             let expected = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
             assert!(answer.text().contains(&expected), "{}", answer.text());
@@ -69,12 +54,7 @@ async fn ids_come_back_exactly_as_they_were_written() {
 async fn an_unknown_method_is_a_json_rpc_error_and_no_http_error() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
-    for method in [
-        "nonsense",
-        "prompts/list",
-        "resources/list",
-        "server/discover",
-    ] {
+    for method in ["nonsense", "prompts/list", "resources/list", "server/discover"] {
         let body = request(method, &serde_json::json!({}));
         let answer = server.post(body).session(&id).send().await;
         answer.refuses(200, -32601, method);
@@ -91,10 +71,7 @@ async fn a_body_of_another_type_is_415() {
     let answer = server.post(PING).without(&CONTENT_TYPE).send().await;
     answer.refuses(415, -32000, "missing");
     let ask = server.post(initialize("2025-11-25"));
-    let answer = ask
-        .header(CONTENT_TYPE, "Application/JSON; charset=utf-8")
-        .send()
-        .await;
+    let answer = ask.header(CONTENT_TYPE, "Application/JSON; charset=utf-8").send().await;
     assert_eq!(answer.status, StatusCode::OK);
 }
 
@@ -114,11 +91,7 @@ async fn the_accept_header_chooses_the_kind_of_answer() {
         assert_eq!(answer.result()["protocolVersion"], "2025-11-25");
         assert!(answer.session().is_some());
     }
-    let answer = server
-        .post(initialize("2025-11-25"))
-        .without(&ACCEPT)
-        .send()
-        .await;
+    let answer = server.post(initialize("2025-11-25")).without(&ACCEPT).send().await;
     assert_eq!(answer.header("content-type"), Some(JSON));
 }
 
@@ -164,10 +137,7 @@ async fn other_paths_are_404_and_health_is_200() {
     }
     for path in ["/healthz", "/readyz", "/healthz?verbose"] {
         let answer = server.ask(Method::GET).path(path).send().await;
-        assert_eq!(
-            (answer.status, &answer.message()["id"]),
-            (StatusCode::OK, &"replica-7".into())
-        );
+        assert_eq!((answer.status, &answer.message()["id"]), (StatusCode::OK, &"replica-7".into()));
     }
 }
 
@@ -189,9 +159,7 @@ async fn a_page_from_elsewhere_may_not_call() {
         let ask = server.post(initialize("2025-11-25")).header(ORIGIN, origin);
         assert_eq!(ask.send().await.status, status, "{origin}");
     }
-    let ask = server
-        .ask(Method::GET)
-        .header(ORIGIN, "https://evil.example");
+    let ask = server.ask(Method::GET).header(ORIGIN, "https://evil.example");
     ask.send().await.refuses(403, -32000, "evil.example");
 }
 
@@ -203,16 +171,9 @@ async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_read() {
         let padding = " ".repeat(length - body.len());
         body + &padding
     };
-    assert_eq!(
-        server.post(padded(1000)).send().await.status,
-        StatusCode::OK
-    );
+    assert_eq!(server.post(padded(1000)).send().await.status, StatusCode::OK);
     for length in [1001, 10_000] {
-        server
-            .post(padded(length))
-            .send()
-            .await
-            .refuses(413, -32000, "1000 bytes");
+        server.post(padded(length)).send().await.refuses(413, -32000, "1000 bytes");
     }
     let patient = server.post(padded(100_000)).header(EXPECT, "100-continue");
     patient.send().await.refuses(413, -32000, "1000 bytes");

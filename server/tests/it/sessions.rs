@@ -35,10 +35,7 @@ async fn session_ids_are_long_visible_ascii_and_never_the_same() {
     let mut seen = HashSet::new();
     for _ in 0..20 {
         let id = server.session("2025-11-25").await;
-        assert!(
-            id.len() >= 32 && id.bytes().all(|byte| byte.is_ascii_graphic()),
-            "{id}"
-        );
+        assert!(id.len() >= 32 && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
         assert!(seen.insert(id));
     }
 }
@@ -48,14 +45,8 @@ async fn a_session_takes_notifications_and_requests() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
     let answer = server.post(INITIALIZED).session(&id).send().await;
-    assert_eq!(
-        (answer.status, answer.text()),
-        (StatusCode::ACCEPTED, String::new())
-    );
-    assert_eq!(
-        server.post(PING).session(&id).send().await.result(),
-        json!({})
-    );
+    assert_eq!((answer.status, answer.text()), (StatusCode::ACCEPTED, String::new()));
+    assert_eq!(server.post(PING).session(&id).send().await.result(), json!({}));
     let response = r#"{"jsonrpc":"2.0","id":9,"result":{}}"#;
     let answer = server.post(response).session(&id).send().await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
@@ -87,20 +78,13 @@ async fn a_session_of_an_earlier_life_is_404_and_never_400() {
     let first = server().await;
     let id = first.session("2025-11-25").await;
     let restarted = server().await;
-    let bodies = [
-        PING.to_owned(),
-        INITIALIZED.to_owned(),
-        initialize("2025-11-25"),
-    ];
+    let bodies = [PING.to_owned(), INITIALIZED.to_owned(), initialize("2025-11-25")];
     for body in bodies {
         let answer = restarted.post(body.clone()).session(&id).send().await;
         answer.refuses(404, -32001, "initialize");
     }
     for method in [Method::GET, Method::DELETE] {
-        let ask = restarted
-            .ask(method)
-            .session(&id)
-            .header(ACCEPT, EVENT_STREAM);
+        let ask = restarted.ask(method).session(&id).header(ACCEPT, EVENT_STREAM);
         ask.send().await.refuses(404, -32001, "initialize");
     }
     restarted.session("2025-11-25").await;
@@ -111,11 +95,7 @@ async fn a_404_answers_the_request_that_it_refuses() {
     let server = server().await;
     let body = r#"{"jsonrpc":"2.0","id":"a\u0062","method":"ping"}"#;
     let answer = server.post(body).session("gone").send().await;
-    assert!(
-        answer.text().contains(r#""id":"a\u0062""#),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.text().contains(r#""id":"a\u0062""#), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -123,16 +103,8 @@ async fn an_ended_session_is_gone_for_good() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
     let ended = server.ask(Method::DELETE).session(&id).send().await;
-    assert_eq!(
-        (ended.status, ended.text()),
-        (StatusCode::NO_CONTENT, String::new())
-    );
-    server
-        .post(PING)
-        .session(&id)
-        .send()
-        .await
-        .refuses(404, -32001, "session");
+    assert_eq!((ended.status, ended.text()), (StatusCode::NO_CONTENT, String::new()));
+    server.post(PING).session(&id).send().await.refuses(404, -32001, "session");
     let again = server.ask(Method::DELETE).session(&id).send().await;
     again.refuses(404, -32001, "session");
 }
@@ -141,11 +113,7 @@ async fn an_ended_session_is_gone_for_good() {
 async fn a_living_session_is_not_initialized_twice() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
-    let answer = server
-        .post(initialize("2025-11-25"))
-        .session(&id)
-        .send()
-        .await;
+    let answer = server.post(initialize("2025-11-25")).session(&id).send().await;
     answer.refuses(400, -32600, "initialized already");
 }
 
@@ -167,9 +135,8 @@ async fn the_version_header_has_to_be_the_settled_one_or_absent() {
         let answer = ask().header(PROTOCOL_VERSION, version).send().await;
         assert_eq!(answer.status, status, "{version}");
     }
-    let twice = ask()
-        .another(PROTOCOL_VERSION, "2025-06-18")
-        .another(PROTOCOL_VERSION, "2025-06-18");
+    let twice =
+        ask().another(PROTOCOL_VERSION, "2025-06-18").another(PROTOCOL_VERSION, "2025-06-18");
     twice.send().await.refuses(400, -32000, "more than once");
 }
 
@@ -203,10 +170,7 @@ async fn an_idle_session_expires_and_its_stream_ends() {
     let server = server_with(|config| config.session_ttl = Duration::from_millis(50)).await;
     let id = server.session("2025-11-25").await;
     let answer = loop {
-        let ask = server
-            .ask(Method::GET)
-            .session(&id)
-            .header(ACCEPT, EVENT_STREAM);
+        let ask = server.ask(Method::GET).session(&id).header(ACCEPT, EVENT_STREAM);
         let mut stream = ask.open().await;
         if stream.status != StatusCode::OK {
             break stream.status;

@@ -9,10 +9,7 @@ use squall_model::mcp::header::EVENT_STREAM;
 use crate::world::*;
 
 fn stream(server: &TestServer, session: &str) -> Ask {
-    server
-        .ask(Method::GET)
-        .session(session)
-        .header(ACCEPT, EVENT_STREAM)
+    server.ask(Method::GET).session(session).header(ACCEPT, EVENT_STREAM)
 }
 
 #[tokio::test]
@@ -35,15 +32,9 @@ async fn an_idle_stream_carries_heartbeats_and_keeps_its_session() {
     let id = server.session("2025-11-25").await;
     let mut stream = stream(&server, &id).open().await;
     for _ in 0..3 {
-        assert_eq!(
-            stream.next_event().await.as_deref(),
-            Some(&b": heartbeat\n\n"[..])
-        );
+        assert_eq!(stream.next_event().await.as_deref(), Some(&b": heartbeat\n\n"[..]));
     }
-    assert_eq!(
-        server.post(PING).session(&id).send().await.status,
-        StatusCode::OK
-    );
+    assert_eq!(server.post(PING).session(&id).send().await.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -51,10 +42,7 @@ async fn a_session_has_one_stream_at_a_time() {
     let server = server_with(|config| config.heartbeat = Duration::from_millis(5)).await;
     let id = server.session("2025-11-25").await;
     let first = stream(&server, &id).open().await;
-    stream(&server, &id)
-        .send()
-        .await
-        .refuses(409, -32000, "close the other");
+    stream(&server, &id).send().await.refuses(409, -32000, "close the other");
     drop(first);
     let again = async {
         while stream(&server, &id).open().await.status != StatusCode::OK {
@@ -67,10 +55,7 @@ async fn a_session_has_one_stream_at_a_time() {
 #[tokio::test]
 async fn the_streams_of_two_sessions_do_not_touch() {
     let server = server().await;
-    let ids = [
-        server.session("2025-11-25").await,
-        server.session("2025-11-25").await,
-    ];
+    let ids = [server.session("2025-11-25").await, server.session("2025-11-25").await];
     let mut first = stream(&server, &ids[0]).open().await;
     let mut second = stream(&server, &ids[1]).open().await;
     server.ask(Method::DELETE).session(&ids[0]).send().await;

@@ -10,29 +10,16 @@ use squall_model::mcp::header::{EVENT_STREAM, JSON};
 
 use crate::world::*;
 
-const NAMES: [&str; 4] = [
-    "fast-echo",
-    "slow-computation",
-    "fetch-data",
-    "get-server-stats",
-];
+const NAMES: [&str; 4] = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"];
 
 #[tokio::test]
 async fn the_tools_are_listed_with_their_schemas() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
     let without_params = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-    let result = server
-        .post(without_params)
-        .session(&id)
-        .send()
-        .await
-        .result();
+    let result = server.post(without_params).session(&id).send().await.result();
     let tools = result["tools"].as_array().expect("tools");
-    let names: Vec<_> = tools
-        .iter()
-        .map(|tool| tool["name"].as_str().expect("a name"))
-        .collect();
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().expect("a name")).collect();
     assert_eq!(names, NAMES);
     for tool in tools {
         assert_eq!(tool["inputSchema"]["type"], "object");
@@ -64,12 +51,7 @@ async fn a_cursor_that_was_never_given_is_invalid() {
     let id = server.session("2025-11-25").await;
     for cursor in [json!("nonsense"), json!(7), json!("after-4")] {
         let body = request("tools/list", &json!({ "cursor": cursor }));
-        server
-            .post(body)
-            .session(&id)
-            .send()
-            .await
-            .refuses(200, -32602, "");
+        server.post(body).session(&id).send().await.refuses(200, -32602, "");
     }
 }
 
@@ -80,10 +62,7 @@ async fn fast_echo_says_back_what_it_was_told() {
     for message in ["", "hello", "\u{0}\n\"\u{1f980}", &"x".repeat(100_000)] {
         let body = call("fast-echo", &json!({ "message": message }));
         for accept in [JSON, EVENT_STREAM] {
-            let ask = server
-                .post(body.clone())
-                .session(&id)
-                .header(ACCEPT, accept);
+            let ask = server.post(body.clone()).session(&id).header(ACCEPT, accept);
             assert_eq!(ask.send().await.tool_text(), message);
         }
     }
@@ -95,10 +74,7 @@ async fn an_answer_in_json_says_how_long_it_is() {
     let id = server.session("2025-11-25").await;
     let body = call("fast-echo", &json!({ "message": "x" }));
     let answer = server.post(body).session(&id).send().await;
-    assert_eq!(
-        answer.header("content-length"),
-        Some(&*answer.body.len().to_string())
-    );
+    assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
     assert_eq!(answer.header("transfer-encoding"), None);
 }
 
@@ -111,22 +87,10 @@ async fn bad_calls_are_invalid_params() {
         (json!({}), "name"),
         (json!([1]), "tools/call"),
         (json!({ "name": "fast-echo" }), "message"),
-        (
-            json!({ "name": "fast-echo", "arguments": { "message": 1 } }),
-            "string",
-        ),
-        (
-            json!({ "name": "fetch-data", "arguments": { "delay_ms": 10_001 } }),
-            "10000",
-        ),
-        (
-            json!({ "name": "slow-computation", "arguments": { "iterations": 0 } }),
-            "1 to",
-        ),
-        (
-            json!({ "name": "get-server-stats", "arguments": { "x": 0 } }),
-            "unknown field",
-        ),
+        (json!({ "name": "fast-echo", "arguments": { "message": 1 } }), "string"),
+        (json!({ "name": "fetch-data", "arguments": { "delay_ms": 10_001 } }), "10000"),
+        (json!({ "name": "slow-computation", "arguments": { "iterations": 0 } }), "1 to"),
+        (json!({ "name": "get-server-stats", "arguments": { "x": 0 } }), "unknown field"),
     ] {
         let ask = server.post(request("tools/call", &params)).session(&id);
         ask.send().await.refuses(200, -32602, word);
@@ -161,10 +125,7 @@ async fn slow_computation_and_fetch_data_do_their_work() {
     let text = server.post(body).session(&id).send().await.tool_text();
     assert!(begun.elapsed() >= Duration::from_millis(50));
     let data: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(
-        (&data["url"], &data["delay_ms"]),
-        (&json!("label"), &json!(50))
-    );
+    assert_eq!((&data["url"], &data["delay_ms"]), (&json!("label"), &json!(50)));
 }
 
 #[tokio::test]
@@ -180,20 +141,14 @@ async fn progress_is_told_on_the_stream_of_the_answer() {
         assert!(answer.is_stream());
         let messages = answer.messages();
         let (result, progress) = messages.split_last().expect("messages");
-        assert_eq!(
-            (&result["id"], &result["result"]["isError"]),
-            (&json!(1), &json!(false))
-        );
+        assert_eq!((&result["id"], &result["result"]["isError"]), (&json!(1), &json!(false)));
         let told = progress.iter().map(|one| {
             assert_eq!(one["method"], "notifications/progress");
             assert_eq!(one["params"]["progressToken"], "p");
             one["params"]["progress"].as_u64().expect("a number")
         });
         let told: Vec<_> = told.collect();
-        assert!(
-            !told.is_empty() && told.is_sorted_by(|a, b| a < b),
-            "{told:?}"
-        );
+        assert!(!told.is_empty() && told.is_sorted_by(|a, b| a < b), "{told:?}");
 
         let ask = server.post(body).session(&id).header(ACCEPT, JSON);
         assert!(!ask.send().await.is_stream());
@@ -210,10 +165,7 @@ async fn slow_computations_do_not_hold_up_an_echo() {
     for _ in 0..8 * cores {
         streams.push(server.post(body.clone()).session(&id).open().await);
     }
-    streams[0]
-        .next_message()
-        .await
-        .expect("the first has begun");
+    streams[0].next_message().await.expect("the first has begun");
     let echo = call("fast-echo", &json!({ "message": "x" }));
     assert_eq!(server.post(echo).session(&id).send().await.tool_text(), "x");
     // The last of the queue has yet to say a word: the echo did not wait for it.
@@ -230,12 +182,7 @@ async fn one_call_too_many_is_put_off() {
     let ask = server.post(body).session(&id).header(ACCEPT, EVENT_STREAM);
     let _long = ask.open().await;
     let body = call("fetch-data", &json!({ "delay_ms": 0 }));
-    server
-        .post(body)
-        .session(&id)
-        .send()
-        .await
-        .refuses(200, -32000, "1 tool calls");
+    server.post(body).session(&id).send().await.refuses(200, -32000, "1 tool calls");
     let echo = call("fast-echo", &json!({ "message": "x" }));
     assert_eq!(server.post(echo).session(&id).send().await.tool_text(), "x");
 }
@@ -250,31 +197,18 @@ async fn the_stats_count_what_happened() {
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
     let echo = call("fast-echo", &json!({ "message": "x" }));
     server.post(echo).session(&id).send().await;
-    let ask = server
-        .ask(http::Method::GET)
-        .session(&id)
-        .header(ACCEPT, EVENT_STREAM);
+    let ask = server.ask(http::Method::GET).session(&id).header(ACCEPT, EVENT_STREAM);
     let _stream = ask.open().await;
 
-    let answer = server
-        .post(call("get-server-stats", &json!({})))
-        .session(&id)
-        .send()
-        .await;
+    let answer = server.post(call("get-server-stats", &json!({}))).session(&id).send().await;
     let stats: Value = serde_json::from_str(&answer.tool_text()).expect("JSON");
     assert_eq!(stats["server_id"], "replica-7");
     assert_eq!(stats["requests"], 7);
     assert_eq!(stats["errors"], 1);
-    assert_eq!(
-        stats["sessions"],
-        json!({ "active": 1, "created": 2, "closed": 1 })
-    );
+    assert_eq!(stats["sessions"], json!({ "active": 1, "created": 2, "closed": 1 }));
     assert_eq!(stats["open_streams"], 1);
     assert_eq!(stats["tool_calls"]["fast-echo"], 1);
     assert_eq!(stats["tool_calls"]["get-server-stats"], 1);
     assert!(stats["uptime_seconds"].is_f64());
-    assert_eq!(
-        stats["memory"]["rss_bytes"].is_u64(),
-        cfg!(target_os = "linux")
-    );
+    assert_eq!(stats["memory"]["rss_bytes"].is_u64(), cfg!(target_os = "linux"));
 }

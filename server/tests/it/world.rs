@@ -48,20 +48,13 @@ pub(crate) async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer 
         let _ = stopped.await;
     };
     let running = tokio::spawn(run(listener, config, shutdown));
-    TestServer {
-        address,
-        stop: Some(stop),
-        running,
-    }
+    TestServer { address, stop: Some(stop), running }
 }
 
 impl TestServer {
     /// A POST of that body with the headers that every client sends.
     pub(crate) fn post(&self, body: impl Into<Bytes>) -> Ask {
-        self.ask(Method::POST)
-            .header(ACCEPT, BOTH)
-            .header(CONTENT_TYPE, JSON)
-            .body(body)
+        self.ask(Method::POST).header(ACCEPT, BOTH).header(CONTENT_TYPE, JSON).body(body)
     }
 
     /// A request with no headers at all.
@@ -84,11 +77,7 @@ impl TestServer {
 
     /// Asks to stop, without waiting for it.
     pub(crate) fn ask_to_stop(&mut self) {
-        self.stop
-            .take()
-            .expect("asked once")
-            .send(())
-            .expect("running");
+        self.stop.take().expect("asked once").send(()).expect("running");
     }
 
     /// Waits until `run` has returned.
@@ -98,10 +87,7 @@ impl TestServer {
 }
 
 pub(crate) fn initialize(version: &str) -> String {
-    request(
-        "initialize",
-        &json!({ "protocolVersion": version, "capabilities": {} }),
-    )
+    request("initialize", &json!({ "protocolVersion": version, "capabilities": {} }))
 }
 
 pub(crate) fn request(method: &str, params: &Value) -> String {
@@ -109,19 +95,13 @@ pub(crate) fn request(method: &str, params: &Value) -> String {
 }
 
 pub(crate) fn call(tool: &str, arguments: &Value) -> String {
-    request(
-        "tools/call",
-        &json!({ "name": tool, "arguments": arguments }),
-    )
+    request("tools/call", &json!({ "name": tool, "arguments": arguments }))
 }
 
 /// The same, asking for progress.
 pub(crate) fn call_with_progress(tool: &str, arguments: &Value) -> String {
     let meta = json!({ "progressToken": "p" });
-    request(
-        "tools/call",
-        &json!({ "name": tool, "arguments": arguments, "_meta": meta }),
-    )
+    request("tools/call", &json!({ "name": tool, "arguments": arguments, "_meta": meta }))
 }
 
 pub(crate) const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -177,17 +157,14 @@ impl Ask {
     pub(crate) async fn open(self) -> Opened {
         let socket = TcpStream::connect(self.address).await.expect("listening");
         let io = TokioIo::new(socket);
-        let (mut sender, connection) = soon(hyper::client::conn::http1::handshake(io))
-            .await
-            .expect("a connection");
+        let (mut sender, connection) =
+            soon(hyper::client::conn::http1::handshake(io)).await.expect("a connection");
         tokio::spawn(connection);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.path.parse().expect("a path");
         *request.headers_mut() = self.headers;
-        request
-            .headers_mut()
-            .insert(HOST, header_value("localhost"));
+        request.headers_mut().insert(HOST, header_value("localhost"));
         let response = soon(sender.send_request(request)).await.expect("an answer");
         let (head, body) = response.into_parts();
         Opened {
@@ -244,11 +221,7 @@ impl Opened {
 
     async fn rest(self) -> Answer {
         let body = soon(self.body.collect()).await.expect("a whole body");
-        Answer {
-            status: self.status,
-            headers: self.headers,
-            body: body.to_bytes(),
-        }
+        Answer { status: self.status, headers: self.headers, body: body.to_bytes() }
     }
 }
 
@@ -265,9 +238,7 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().expect(name))
+        self.headers.get(name).map(|value| value.to_str().expect(name))
     }
 
     pub(crate) fn session(&self) -> Option<&str> {
@@ -311,10 +282,7 @@ impl Answer {
     pub(crate) fn tool_text(&self) -> String {
         let result = self.result();
         assert_eq!(result["isError"], false, "{result}");
-        result["content"][0]["text"]
-            .as_str()
-            .expect("text")
-            .to_owned()
+        result["content"][0]["text"].as_str().expect("text").to_owned()
     }
 
     /// Asserts the status, the code and a word of the error.

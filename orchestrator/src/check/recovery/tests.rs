@@ -18,11 +18,7 @@ fn measured(sample: Sample) -> (Recovery, Finding) {
 fn check_failing(bad: Range<u64>, expected: Option<f64>) {
     let (recovery, finding) = measured(Sample::steady_but_failing(bad.clone()));
     assert_eq!(recovery.recovered_ms, expected, "{bad:?}");
-    let verdict = if expected.is_some() {
-        Judgement::Held
-    } else {
-        Judgement::Broken
-    };
+    let verdict = if expected.is_some() { Judgement::Held } else { Judgement::Broken };
     assert_eq!(finding.verdict, verdict, "{bad:?}: {}", finding.summary);
 }
 
@@ -50,10 +46,7 @@ fn one_relapse_puts_recovery_off() {
         (0..10).fold(s, |s, n| s.call(1, 20_000 + n, 10, failed.clone()))
     };
     let (recovery, _) = measured(again(Sample::steady_but_failing(10_000..10_500)));
-    assert_eq!(
-        (recovery.recovered_ms, recovery.unsteady_windows),
-        (Some(11_000.0), 2)
-    );
+    assert_eq!((recovery.recovered_ms, recovery.unsteady_windows), (Some(11_000.0), 2));
 }
 
 #[test]
@@ -65,16 +58,9 @@ fn an_error_rate_within_a_percentage_point_of_the_baseline_is_steady() {
 #[test]
 fn no_error_at_all_means_that_none_had_to_recover() {
     let (recovery, finding) = measured(Sample::steady_but_failing(0..0));
-    assert_eq!(
-        (recovery.first_error_ms, recovery.first_success_ms),
-        (None, None)
-    );
+    assert_eq!((recovery.first_error_ms, recovery.first_success_ms), (None, None));
     assert_eq!(recovery.recovered_ms, Some(0.0));
-    assert!(
-        finding.summary.contains("No error followed"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.contains("No error followed"), "{}", finding.summary);
 }
 
 #[test]
@@ -113,30 +99,20 @@ fn a_p95_up_to_twice_the_baseline_or_20_ms_above_is_steady_whichever_is_more() {
 fn a_window_without_operations_is_not_steady() {
     let silent = |from: u64, to: u64| {
         Sample::steady_but_failing(0..0).with(|evidence| {
-            evidence
-                .operations
-                .retain(|o| !span(from..to).contains(o.due));
+            evidence.operations.retain(|o| !span(from..to).contains(o.due));
         })
     };
-    assert_eq!(
-        measured(silent(12_000, 13_000)).0.recovered_ms,
-        Some(3_000.0)
-    );
+    assert_eq!(measured(silent(12_000, 13_000)).0.recovered_ms, Some(3_000.0));
     assert_eq!(measured(silent(12_000, 12_990)).0.recovered_ms, Some(0.0));
     let (recovery, finding) = measured(silent(13_000, 30_000));
-    assert_eq!(
-        (recovery.recovered_ms, finding.verdict),
-        (None, Judgement::Broken)
-    );
+    assert_eq!((recovery.recovered_ms, finding.verdict), (None, Judgement::Broken));
 }
 
 #[test]
 fn what_is_left_at_the_end_belongs_to_the_last_window() {
     let end = |to: u64, bad: Range<u64>| {
         let sample = Sample::steady_but_failing(bad);
-        measured(sample.with(|e| e.phases.recovery.to = at(to)))
-            .0
-            .recovered_ms
+        measured(sample.with(|e| e.phases.recovery.to = at(to))).0.recovered_ms
     };
     assert_eq!(end(29_400, 0..0), Some(0.0));
     assert_eq!(end(29_400, 29_380..29_400), None);
@@ -167,15 +143,10 @@ fn what_was_due_in_the_last_window_and_not_sent_any_more_does_not_count() {
         let failed = Outcome::Failed(Cause::NotSent);
         let due = (from..from + 50).step_by(10);
         let sample = Sample::steady_but_failing(0..0);
-        due.fold(sample, |s, due| {
-            s.call(1, due, 30_000 - due, failed.clone())
-        })
+        due.fold(sample, |s, due| s.call(1, due, 30_000 - due, failed.clone()))
     };
     let (recovery, _) = measured(unsent(29_500));
-    assert_eq!(
-        (recovery.first_error_ms, recovery.recovered_ms),
-        (None, Some(0.0))
-    );
+    assert_eq!((recovery.first_error_ms, recovery.recovered_ms), (None, Some(0.0)));
     assert_eq!(measured(unsent(27_000)).0.recovered_ms, None);
 }
 

@@ -18,10 +18,7 @@ fn gone() -> Outcome {
 
 /// Client 1 on what is broken, with one success before the fault.
 fn client() -> Sample {
-    Sample::new()
-        .lives(1, "s1", true)
-        .handshake(1, "s1", 0)
-        .call(1, 9_000, 100, OK)
+    Sample::new().lives(1, "s1", true).handshake(1, "s1", 0).call(1, 9_000, 100, OK)
 }
 
 fn story(sample: Sample) -> SessionStory {
@@ -36,9 +33,7 @@ fn judge(sample: Sample) -> Finding {
 /// 404 at 12 s, a handshake from 12.1 s, a success.
 fn comes_back(sample: Sample) -> Sample {
     let sample = sample.call(1, 12_000, 50, gone());
-    sample
-        .handshake(1, "n1", 12_100)
-        .call_on(1, "n1", 12_200, 30, OK)
+    sample.handshake(1, "n1", 12_100).call_on(1, "n1", 12_200, 30, OK)
 }
 
 #[test]
@@ -48,53 +43,18 @@ fn a_session_is_untouched_survived_reinitialised_or_never_recovered() {
         (client(), Fate::Untouched),
         (client().call(1, 11_000, 5, OK), Fate::Untouched),
         (client().call(1, 8_000, 5, gone()), Fate::Untouched),
-        (
-            client().call(1, 29_990, 5, failed(Cause::NotSent)),
-            Fate::Untouched,
-        ),
-        (
-            client()
-                .call(1, 11_000, 5, unknown.clone())
-                .call(1, 11_100, 5, OK),
-            Fate::Survived,
-        ),
-        (
-            client()
-                .call(1, 9_990, 50, unknown.clone())
-                .call(1, 11_100, 5, OK),
-            Fate::Survived,
-        ),
+        (client().call(1, 29_990, 5, failed(Cause::NotSent)), Fate::Untouched),
+        (client().call(1, 11_000, 5, unknown.clone()).call(1, 11_100, 5, OK), Fate::Survived),
+        (client().call(1, 9_990, 50, unknown.clone()).call(1, 11_100, 5, OK), Fate::Survived),
         (comes_back(client()), Fate::Reinitialised),
-        (
-            comes_back(client().call(1, 11_000, 5, unknown.clone())),
-            Fate::Reinitialised,
-        ),
-        (
-            comes_back(client()).call_on(1, "n1", 20_000, 5, unknown.clone()),
-            Fate::Reinitialised,
-        ),
-        (
-            client()
-                .handshake(1, "n1", 12_000)
-                .call_on(1, "n1", 12_100, 5, OK),
-            Fate::Reinitialised,
-        ),
+        (comes_back(client().call(1, 11_000, 5, unknown.clone())), Fate::Reinitialised),
+        (comes_back(client()).call_on(1, "n1", 20_000, 5, unknown.clone()), Fate::Reinitialised),
+        (client().handshake(1, "n1", 12_000).call_on(1, "n1", 12_100, 5, OK), Fate::Reinitialised),
         (client().call(1, 11_000, 5, unknown), Fate::NeverRecovered),
         (client().call(1, 11_000, 5, gone()), Fate::NeverRecovered),
-        (
-            client()
-                .call(1, 11_000, 5, gone())
-                .handshake(1, "n1", 11_100),
-            Fate::NeverRecovered,
-        ),
-        (
-            comes_back(client()).call_on(1, "n1", 20_000, 5, gone()),
-            Fate::NeverRecovered,
-        ),
-        (
-            comes_back(client()).call(1, 20_000, 5, failed(Cause::NoSession)),
-            Fate::NeverRecovered,
-        ),
+        (client().call(1, 11_000, 5, gone()).handshake(1, "n1", 11_100), Fate::NeverRecovered),
+        (comes_back(client()).call_on(1, "n1", 20_000, 5, gone()), Fate::NeverRecovered),
+        (comes_back(client()).call(1, 20_000, 5, failed(Cause::NoSession)), Fate::NeverRecovered),
     ] {
         let operations = sample.clone().build().operations;
         assert_eq!(story(sample).fate, expected, "{operations:#?}");
@@ -131,33 +91,21 @@ fn an_attempt_that_failed_is_part_of_the_way_to_ready() {
     let refused = failed(Cause::Refused);
     let tries = client().call(1, 12_000, 50, gone());
     let tries = tries.handshake_step(1, "initialize", None, 12_060, 5, refused);
-    let hops = story(
-        tries
-            .handshake(1, "n1", 13_000)
-            .call_on(1, "n1", 13_100, 5, OK),
-    )
-    .hops;
+    let hops = story(tries.handshake(1, "n1", 13_000).call_on(1, "n1", 13_100, 5, OK)).hops;
     let hops = hops.expect("hops");
-    assert_eq!(
-        hops.status_404_to_initialize,
-        Some(Duration::from_millis(10))
-    );
+    assert_eq!(hops.status_404_to_initialize, Some(Duration::from_millis(10)));
     assert_eq!(hops.initialize_to_ready, Some(Duration::from_millis(960)));
 }
 
 #[test]
 fn a_success_between_the_fault_and_the_404_is_the_last_success() {
-    let hops = story(comes_back(client().call(1, 11_900, 10, OK)))
-        .hops
-        .expect("hops");
+    let hops = story(comes_back(client().call(1, 11_900, 10, OK))).hops.expect("hops");
     assert_eq!(hops.last_success_to_404, Some(Duration::from_millis(140)));
 }
 
 #[test]
 fn a_new_session_without_a_404_was_without_need() {
-    let eager = client()
-        .handshake(1, "n1", 12_000)
-        .call_on(1, "n1", 12_100, 5, OK);
+    let eager = client().handshake(1, "n1", 12_000).call_on(1, "n1", 12_100, 5, OK);
     let eager = story(eager);
     assert!(eager.without_need && eager.hops.is_none());
     assert!(!story(comes_back(client())).without_need);
@@ -166,17 +114,12 @@ fn a_new_session_without_a_404_was_without_need() {
 #[test]
 fn sessions_that_never_recovered_are_broken_and_named() {
     let lost = |s: Sample, n: u32| {
-        s.lives(n, &format!("s{n}"), true)
-            .call(n, 9_000, 5, OK)
-            .call(n, 12_000, 5, gone())
+        s.lives(n, &format!("s{n}"), true).call(n, 9_000, 5, OK).call(n, 12_000, 5, gone())
     };
     let finding = judge((1..=12).fold(Sample::new(), lost));
     assert_eq!(finding.verdict, Judgement::Broken);
     let summary = finding.summary;
-    assert!(
-        summary.starts_with("12 sessions never recovered: 1 (on r1), 2"),
-        "{summary}"
-    );
+    assert!(summary.starts_with("12 sessions never recovered: 1 (on r1), 2"), "{summary}");
     assert!(summary.contains("10 (on r1) and 2 more"), "{summary}");
 }
 
@@ -186,21 +129,14 @@ fn a_session_elsewhere_that_loses_its_own_is_broken() {
     let other = |s: Sample| comes_back(s).lives(2, "s2", true);
     let finding = judge(elsewhere(other(client())));
     assert_eq!(finding.verdict, Judgement::Broken);
-    assert!(
-        finding.summary.contains("without need"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.contains("without need"), "{}", finding.summary);
     assert_eq!(judge(other(client())).verdict, Judgement::Held);
 }
 
 #[test]
 fn a_404_that_a_fault_made_is_nobodys_loss() {
     let injected = |s: Sample| s.call(1, 12_000, 50, gone()).marked("expire");
-    let back = |s: Sample| {
-        s.handshake(1, "n1", 12_100)
-            .call_on(1, "n1", 12_200, 30, OK)
-    };
+    let back = |s: Sample| s.handshake(1, "n1", 12_100).call_on(1, "n1", 12_200, 30, OK);
     let elsewhere = |s: Sample| s.with(|e| e.sessions_at_fault[0].broken = false);
     let finding = judge(elsewhere(back(injected(client()))).lives(2, "s2", true));
     assert_eq!(finding.verdict, Judgement::Held, "{}", finding.summary);
@@ -209,13 +145,8 @@ fn a_404_that_a_fault_made_is_nobodys_loss() {
 #[test]
 fn where_sessions_are_to_survive_any_404_is_broken() {
     let survive = |s: Sample| s.with(|e| e.expectation = Expectation::Survive);
-    assert_eq!(
-        judge(survive(comes_back(client()))).verdict,
-        Judgement::Broken
-    );
-    let kept = client()
-        .call(1, 11_000, 5, failed(Cause::Reset))
-        .call(1, 12_000, 5, OK);
+    assert_eq!(judge(survive(comes_back(client()))).verdict, Judgement::Broken);
+    let kept = client().call(1, 11_000, 5, failed(Cause::Reset)).call(1, 12_000, 5, OK);
     assert_eq!(judge(survive(kept)).verdict, Judgement::Held);
 }
 
@@ -223,23 +154,15 @@ fn where_sessions_are_to_survive_any_404_is_broken() {
 fn where_nothing_is_asserted_a_404_will_do_and_a_lost_session_will_not() {
     let nothing = |s: Sample| s.with(|e| e.expectation = Expectation::None);
     let elsewhere = |s: Sample| s.with(|e| e.sessions_at_fault[0].broken = false);
-    assert_eq!(
-        judge(nothing(elsewhere(comes_back(client())))).verdict,
-        Judgement::Held
-    );
-    assert_eq!(
-        judge(nothing(client().call(1, 12_000, 5, gone()))).verdict,
-        Judgement::Broken
-    );
+    assert_eq!(judge(nothing(elsewhere(comes_back(client())))).verdict, Judgement::Held);
+    assert_eq!(judge(nothing(client().call(1, 12_000, 5, gone()))).verdict, Judgement::Broken);
 }
 
 #[test]
 fn with_less_than_30_per_cent_on_what_is_broken_it_cannot_be_told() {
-    for (broken, expected) in [
-        (0, Judgement::Unknown),
-        (2, Judgement::Unknown),
-        (3, Judgement::Held),
-    ] {
+    for (broken, expected) in
+        [(0, Judgement::Unknown), (2, Judgement::Unknown), (3, Judgement::Held)]
+    {
         let lives = |s: Sample, n: u32| s.lives(n, &format!("s{n}"), n <= broken);
         let finding = judge((1..=10).fold(Sample::new(), lives));
         assert_eq!(finding.verdict, expected, "{broken}: {}", finding.summary);
@@ -249,15 +172,10 @@ fn with_less_than_30_per_cent_on_what_is_broken_it_cannot_be_told() {
 
 #[test]
 fn sessions_on_what_is_broken_that_survived_are_remarked_upon() {
-    let kept = client()
-        .call(1, 11_000, 5, failed(Cause::Reset))
-        .call(1, 12_000, 5, OK);
+    let kept = client().call(1, 11_000, 5, failed(Cause::Reset)).call(1, 12_000, 5, OK);
     let finding = judge(kept);
     assert_eq!(finding.verdict, Judgement::Held);
-    assert!(
-        finding.details[0].contains("survived, though kept in memory"),
-        "{finding:?}"
-    );
+    assert!(finding.details[0].contains("survived, though kept in memory"), "{finding:?}");
 }
 
 /// One operation of anybody, at any time, that ends in any way.
@@ -271,14 +189,7 @@ fn any_operation() -> impl Strategy<Value = (u32, usize, usize, u64, u64, Outcom
         failed(Cause::NotSent),
         Outcome::Unknown(Cause::Timeout),
     ]);
-    (
-        1u32..6,
-        0usize..3,
-        0usize..4,
-        0u64..30_000,
-        0u64..3_000,
-        outcome,
-    )
+    (1u32..6, 0usize..3, 0usize..4, 0u64..30_000, 0u64..3_000, outcome)
 }
 
 proptest! {

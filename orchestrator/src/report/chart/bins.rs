@@ -54,11 +54,7 @@ pub(super) fn bins(timeline: &[Bucket]) -> Vec<Bin> {
         let to = (from + step).min(last.second + 1);
         let (from, to) = (from as f64, to as f64);
         if bins.last().is_none_or(|bin| bin.from < from) {
-            bins.push(Bin {
-                from,
-                to,
-                ..Bin::default()
-            });
+            bins.push(Bin { from, to, ..Bin::default() });
         }
         if let Some(bin) = bins.last_mut() {
             bin.add(bucket);
@@ -76,11 +72,7 @@ pub(super) fn range(bins: &[Bin]) -> Option<(f64, f64)> {
 /// slowest always among them.
 pub(super) fn ranked(paths: &[Path], most: usize) -> Vec<&Path> {
     let mut sorted: Vec<_> = paths.iter().filter(|path| path.total.is_some()).collect();
-    sorted.sort_by(|a, b| {
-        a.total
-            .partial_cmp(&b.total)
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
+    sorted.sort_by(|a, b| a.total.partial_cmp(&b.total).unwrap_or(std::cmp::Ordering::Equal));
     let shown = sorted.len().min(most);
     let rank = |index: usize| sorted[(index + 1) * sorted.len() / shown - 1];
     (0..shown).map(rank).collect()
@@ -91,13 +83,7 @@ mod tests {
     use super::*;
 
     fn bucket(second: u64) -> Bucket {
-        Bucket {
-            second,
-            ok: 4,
-            failed: 2,
-            unknown: 0,
-            p95_ms: Some(second as f64),
-        }
+        Bucket { second, ok: 4, failed: 2, unknown: 0, p95_ms: Some(second as f64) }
     }
 
     #[test]
@@ -106,19 +92,13 @@ mod tests {
         let bins = bins(&day);
         assert_eq!(bins.len(), 300);
         assert_eq!(range(&bins), Some((10.0, 86_410.0)));
-        assert!(
-            bins.iter().all(|bin| (bin.ok - 4.0).abs() < 1e-9),
-            "{bins:?}"
-        );
+        assert!(bins.iter().all(|bin| (bin.ok - 4.0).abs() < 1e-9), "{bins:?}");
         assert_eq!(bins[0].p95, Some(297.0));
     }
 
     #[test]
     fn silence_has_no_bar() {
-        let froms: Vec<_> = bins(&[bucket(3), bucket(9)])
-            .iter()
-            .map(|bin| bin.from)
-            .collect();
+        let froms: Vec<_> = bins(&[bucket(3), bucket(9)]).iter().map(|bin| bin.from).collect();
         assert_eq!(froms, [3.0, 9.0]);
         assert!(bins(&[]).is_empty());
     }

@@ -58,14 +58,8 @@ fn hops(report: &Report) -> Grid {
 fn operations(report: &Report) -> Grid {
     let rows = report.operations.iter().map(|(name, stats)| {
         let counts = [stats.count, stats.ok, stats.failed, stats.unknown].map(|n| n.to_string());
-        let times = [
-            stats.p50_ms,
-            stats.p90_ms,
-            stats.p95_ms,
-            stats.p99_ms,
-            stats.p999_ms,
-            stats.max_ms,
-        ];
+        let times =
+            [stats.p50_ms, stats.p90_ms, stats.p95_ms, stats.p99_ms, stats.p999_ms, stats.max_ms];
         let times = times.map(time_or_dash);
         [vec![name.clone()], counts.to_vec(), times.to_vec()].concat()
     });
@@ -94,12 +88,7 @@ fn errors(report: &Report) -> Grid {
     let mut causes: Vec<_> = report.errors.by_cause.iter().collect();
     causes.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.total()));
     let rows = causes.into_iter().map(|(cause, counts)| {
-        let numbers = [
-            counts.total(),
-            counts.injected,
-            counts.secondary,
-            counts.organic,
-        ];
+        let numbers = [counts.total(), counts.injected, counts.secondary, counts.organic];
         [vec![cause.clone()], numbers.map(|n| n.to_string()).to_vec()].concat()
     });
     Grid {
@@ -113,17 +102,8 @@ fn errors(report: &Report) -> Grid {
 
 fn breaches(report: &Report) -> Grid {
     let rows = report.breaches.iter().map(|breach| {
-        let sample = breach
-            .operations
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        vec![
-            breach.what.clone(),
-            breach.source.clone(),
-            sample,
-            breach.count.to_string(),
-        ]
+        let sample = breach.operations.first().map(ToString::to_string).unwrap_or_default();
+        vec![breach.what.clone(), breach.source.clone(), sample, breach.count.to_string()]
     });
     Grid {
         title: "Breaches of the specification",
@@ -138,12 +118,7 @@ fn lost(report: &Report) -> Grid {
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
     let rows = report.never_recovered.iter().take(100).map(|lost| {
         let (home, session) = (text(&lost.home), text(&lost.session));
-        vec![
-            lost.client.to_string(),
-            home,
-            session,
-            text(&lost.last_failure),
-        ]
+        vec![lost.client.to_string(), home, session, text(&lost.last_failure)]
     });
     Grid {
         title: "Sessions that never recovered",
@@ -157,12 +132,7 @@ fn lost(report: &Report) -> Grid {
 fn faults(report: &Report) -> Grid {
     let rows = report.faults.iter().map(|fault| {
         let kind = if fault.step { "step" } else { "fault" };
-        vec![
-            fault.id.to_string(),
-            kind.to_owned(),
-            fault.what.clone(),
-            fault.hits.to_string(),
-        ]
+        vec![fault.id.to_string(), kind.to_owned(), fault.what.clone(), fault.hits.to_string()]
     });
     Grid {
         title: "Faults and steps",
@@ -175,14 +145,8 @@ fn faults(report: &Report) -> Grid {
 
 fn thresholds(report: &Report) -> Grid {
     let rows = report.thresholds.iter().map(|threshold| {
-        let observed = threshold
-            .observed
-            .map_or("–".to_owned(), |n| format!("{n:.3}"));
-        let held = if threshold.holds {
-            "✓ held"
-        } else {
-            "✗ broken"
-        };
+        let observed = threshold.observed.map_or("–".to_owned(), |n| format!("{n:.3}"));
+        let held = if threshold.holds { "✓ held" } else { "✗ broken" };
         vec![
             threshold.metric.clone(),
             threshold.expression.clone(),

@@ -85,10 +85,7 @@ pub(super) fn render(report: &Report, view: &View) -> String {
     let largest = |value: fn(&Column) -> f64| columns.iter().map(value).fold(0.0, f64::max);
     let bars = |value: fn(&Column) -> f64| -> String {
         let most = largest(value);
-        columns
-            .iter()
-            .map(|column| bar(value(column), most))
-            .collect()
+        columns.iter().map(|column| bar(value(column), most)).collect()
     };
     let (total, errors, p95) = (
         |column: &Column| column.total,
@@ -100,18 +97,8 @@ pub(super) fn render(report: &Report, view: &View) -> String {
     };
     let rate = |most: f64| format!("max {most:.0}/s");
     let mut out = view.title("Timeline");
-    out += &row(
-        "operations",
-        bars(total),
-        Style::new().green(),
-        rate(largest(total)),
-    );
-    out += &row(
-        "errors",
-        bars(errors),
-        Style::new().red(),
-        rate(largest(errors)),
-    );
+    out += &row("operations", bars(total), Style::new().green(), rate(largest(total)));
+    out += &row("errors", bars(errors), Style::new().red(), rate(largest(errors)));
     out += &row("p95", bars(p95), Style::new().cyan(), at_most(largest(p95)));
     out += &phases(report, view, axis);
     out + &format!(" {:<12} {}\n", "", ticks(axis))
@@ -138,11 +125,7 @@ fn phases(report: &Report, view: &View, axis: Axis) -> String {
         view.paint(&"━".repeat(to - from), Style::new().red().bold()),
         "─".repeat(rest),
     );
-    let name = if report.fault.is_some() {
-        "fault"
-    } else {
-        "impact"
-    };
+    let name = if report.fault.is_some() { "fault" } else { "impact" };
     let names = labels(&[(0, "baseline"), (from, name), (to, "recovery")]);
     format!(" {:<12} {line}\n {:<12} {names}\n", "", "")
 }
@@ -169,13 +152,8 @@ fn labels(words: &[(usize, &str)]) -> String {
 fn ticks(axis: Axis) -> String {
     let every = TICK * axis.step;
     let seconds = (axis.first..axis.last).step_by(every.min(usize::MAX as u64) as usize);
-    let ticks: Vec<_> = seconds
-        .map(|second| (axis.column(second), format!("{second}s")))
-        .collect();
-    let ticks: Vec<_> = ticks
-        .iter()
-        .map(|(column, text)| (*column, text.as_str()))
-        .collect();
+    let ticks: Vec<_> = seconds.map(|second| (axis.column(second), format!("{second}s"))).collect();
+    let ticks: Vec<_> = ticks.iter().map(|(column, text)| (*column, text.as_str())).collect();
     labels(&ticks)
 }
 
@@ -185,10 +163,8 @@ mod tests {
 
     #[test]
     fn a_bar_is_a_dot_for_nothing_and_full_for_the_most() {
-        let bars: String = [0.0, 0.1, 50.0, 51.0, 100.0]
-            .map(|value| bar(value, 100.0))
-            .into_iter()
-            .collect();
+        let bars: String =
+            [0.0, 0.1, 50.0, 51.0, 100.0].map(|value| bar(value, 100.0)).into_iter().collect();
         assert_eq!(bars, "·▁▄▅█");
     }
 
@@ -202,11 +178,7 @@ mod tests {
 
     #[test]
     fn a_long_run_gets_more_seconds_a_column() {
-        let axis = |last| Axis {
-            first: 0,
-            last,
-            step: last.div_ceil(50),
-        };
+        let axis = |last| Axis { first: 0, last, step: last.div_ceil(50) };
         assert_eq!((axis(50).step, axis(50).columns()), (1, 50));
         assert_eq!((axis(51).step, axis(51).columns()), (2, 26));
         assert!((axis(51).seconds(25) - 1.0).abs() < f64::EPSILON);

@@ -1,0 +1,45 @@
+//! `squall heal`: undoes what a drill that was killed could not undo itself.
+
+use std::process::ExitCode;
+
+use super::{Failure, Outcome, exit, not_started};
+use crate::heal::HealError;
+use crate::state::{RunId, StateDir};
+
+/// Undo what a drill that was killed could not undo itself.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The run, as the drill named it; default: all runs that need it
+    #[arg(value_name = "RUN")]
+    run: Option<RunId>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let state = StateDir::locate().map_err(not_started)?;
+    let healed = crate::heal::heal(&state, arguments.run.as_ref()).map_err(failure)?;
+    for run in &healed.runs {
+        println!("run {} ({}):", run.run, run.drill);
+        for line in &run.lines {
+            println!("  {line}");
+        }
+    }
+    for alive in &healed.alive {
+        println!("left alone: {alive}");
+    }
+    for error in &healed.failed {
+        eprintln!("squall: {error}");
+    }
+    if healed.is_nothing() {
+        println!("nothing to heal");
+    }
+    let code = if healed.failed.is_empty() { 0 } else { exit::ROLLBACK_INCOMPLETE };
+    Ok(ExitCode::from(code))
+}
+
+fn failure(error: HealError) -> Failure {
+    let code = match &error {
+        HealError::State(_) => exit::NOT_STARTED,
+        _ => exit::ROLLBACK_INCOMPLETE,
+    };
+    Failure::new(code, error)
+}

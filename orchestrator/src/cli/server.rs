@@ -1,0 +1,58 @@
+//! `squall server`: the MCP test server.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use squall_model::mcp;
+use squall_server::Config;
+
+use super::signals::Signals;
+use super::{Outcome, not_started, runtime};
+
+/// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// This replica's name, shown by get-server-stats and /healthz
+    #[arg(long, default_value = "squall-server", value_name = "NAME")]
+    id: String,
+    /// An origin that browsers may call from, besides loopback ones (repeatable)
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+    /// How many sessions may be open at a time
+    #[arg(long, default_value_t = Config::default().max_sessions, value_name = "N")]
+    max_sessions: usize,
+    /// How long a session lives without a request or an open stream
+    #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    session_ttl: Duration,
+}
+
+pub(super) fn run(arguments: Arguments) -> Outcome {
+    let config = Config {
+        id: arguments.id,
+        allowed_origins: arguments.allowed_origins,
+        max_sessions: arguments.max_sessions,
+        session_ttl: arguments.session_ttl,
+        ..Config::default()
+    };
+    runtime()?.block_on(serve(arguments.listen, config))
+}
+
+async fn serve(listen: SocketAddr, config: Config) -> Outcome {
+    let mut signals = Signals::hear()?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))
+        .map_err(not_started)?;
+    let address = listener.local_addr().map_err(not_started)?;
+    eprintln!("squall server listening on http://{address}{}", mcp::ENDPOINT);
+    let shutdown = async move {
+        signals.next().await;
+    };
+    squall_server::run(listener, config, shutdown).await.map_err(not_started)?;
+    Ok(ExitCode::SUCCESS)
+}

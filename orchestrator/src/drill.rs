@@ -1,0 +1,291 @@
+//! The drill: what a runbook's fenced block says, parsed into valid values.
+//!
+//! A runbook is Markdown for the person on call. It holds one fenced block marked `yaml drill`, and
+//! that block is what runs. `docs/drills.md` describes every key.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use squall_loadgen::{Mix, Rate, Sessions, Threshold};
+use squall_model::mcp::era::ProtocolVersion;
+
+use crate::evidence::{Expectation, SteadyRule};
+use crate::step::Step;
+use crate::world::ProcessConfig;
+
+mod error;
+mod overrides;
+mod runbook;
+mod thresholds;
+
+pub(crate) use error::{DrillError, nearest};
+pub(crate) use overrides::Override;
+pub(crate) use thresholds::Condition;
+
+/// A drill that may be run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drill {
+    /// A short name: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub(crate) name: Name,
+    /// One line for people; the runbook's first heading where it is not given.
+    #[serde(default)]
+    pub(crate) title: String,
+    /// Where the servers live.
+    pub(crate) world: WorldSpec,
+    /// What clients do meanwhile.
+    #[serde(default)]
+    pub(crate) load: LoadSpec,
+    /// What happens when.
+    pub(crate) phases: Phases,
+    /// What must become of sessions.
+    #[serde(default)]
+    pub(crate) expect: Expect,
+    /// What steady means.
+    #[serde(default)]
+    pub(crate) steady: SteadyRule,
+    /// What must hold, in k6's notation, by metric.
+    #[serde(default, deserialize_with = "thresholds::read")]
+    pub(crate) thresholds: Vec<Threshold>,
+    /// What ends the drill before its time.
+    #[serde(default)]
+    pub(crate) stop: Vec<Condition>,
+}
+
+/// Where the servers live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WorldSpec {
+    /// Child processes of the drill.
+    Process(ProcessConfig),
+}
+
+impl WorldSpec {
+    /// The world's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "process",
+        }
+    }
+}
+
+/// What the load generator does while things break.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LoadSpec {
+    /// How many sessions.
+    #[serde(deserialize_with = "text")]
+    pub(crate) sessions: Sessions,
+    /// Operations a second over all sessions, whether or not earlier ones were answered.
+    #[serde(deserialize_with = "text")]
+    pub(crate) rate: Rate,
+    /// Instead of a rate: each session waits for its answer, thinks so long, and goes on.
+    #[serde(with = "humantime_serde::option")]
+    pub(crate) think: Option<Duration>,
+    /// What the operations do: `default`, or names with weights, `fast-echo=80,fetch-data=20`.
+    #[serde(deserialize_with = "text")]
+    pub(crate) mix: Mix,
+    /// How long one request may take.
+    #[serde(with = "humantime_serde")]
+    pub(crate) timeout: Duration,
+    /// The protocol version that clients ask for.
+    pub(crate) version: ProtocolVersion,
+}
+
+impl Default for LoadSpec {
+    fn default() -> Self {
+        let parse = "these are valid";
+        Self {
+            sessions: "50".parse().expect(parse),
+            rate: "50".parse().expect(parse),
+            think: None,
+            mix: Mix::default(),
+            timeout: Duration::from_secs(5),
+            version: ProtocolVersion::LATEST,
+        }
+    }
+}
+
+/// What happens when.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Phases {
+    /// Nothing is broken.
+    pub(crate) baseline: Quiet,
+    /// The steps, one after the other.
+    pub(crate) impact: Impact,
+    /// Nothing is broken any more by the drill.
+    pub(crate) recovery: Quiet,
+}
+
+/// A phase in which the drill only watches.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Quiet {
+    /// How long.
+    #[serde(with = "humantime_serde")]
+    pub(crate) lasts: Duration,
+}
+
+/// The phase in which things break.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Impact {
+    /// What is done, in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What must become of sessions.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Expect {
+    /// Of those on what is broken.
+    pub(crate) sessions: Expectation,
+    /// The least share of all sessions, 0 to 1, that must live on what is broken.
+    pub(crate) broken_share: squall_model::chance::Probability,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        let share = 0.3_f64.try_into().unwrap_or_default();
+        Self { sessions: Expectation::None, broken_share: share }
+    }
+}
+
+/// A drill's short name, fit for a file's name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// The name as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        if fits && !text.starts_with('.') {
+            Ok(Self(text))
+        } else {
+            Err(format!("`{text}` cannot name a drill: 1 to 64 of A-Z a-z 0-9 . _ - were expected"))
+        }
+    }
+}
+
+/// Reads the runbook of this path, with overrides of single values.
+pub(crate) fn load(path: &Path, overrides: &[Override]) -> Result<Drill, DrillError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| DrillError::Unreadable { path: path.to_owned(), source })?;
+    let book = runbook::parse(path, &text)?;
+    let mut drill = overrides::apply(&book, overrides)?;
+    if drill.title.is_empty() {
+        drill.title = book.heading.unwrap_or_else(|| drill.name.as_str().to_owned());
+    }
+    drill.check().map_err(|what| DrillError::Contradiction { path: path.to_owned(), what })?;
+    Ok(drill)
+}
+
+/// Reads a YAML file of any type, with errors at their place.
+pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<T, DrillError> {
+    serde_saphyr::from_str(text).map_err(|error| DrillError::at(path, 0, &error))
+}
+
+impl LoadSpec {
+    /// The load in words: `200 sessions, 150 operations/s`.
+    pub(crate) fn describe(&self) -> String {
+        match self.think {
+            Some(think) => {
+                format!(
+                    "{} sessions, thinking {}",
+                    self.sessions,
+                    humantime::format_duration(think)
+                )
+            }
+            None => format!("{} sessions, {} operations/s", self.sessions, self.rate),
+        }
+    }
+}
+
+impl Drill {
+    /// Holds the parts against each other.
+    fn check(&self) -> Result<(), String> {
+        let hold = self.steady.hold;
+        if self.phases.recovery.lasts < hold {
+            let lasts = humantime::format_duration(self.phases.recovery.lasts);
+            let hold = humantime::format_duration(hold);
+            return Err(format!(
+                "the recovery phase lasts {lasts}, but recovered means steady for {hold}: make `phases.recovery.lasts` longer"
+            ));
+        }
+        if self.steady.window.is_zero() {
+            return Err("`steady.window` is 0s: a time such as 1s was expected".to_owned());
+        }
+        if self.phases.impact.steps.iter().all(Step::is_quiet) {
+            return Err(
+                "no step of `phases.impact` breaks anything: add a step such as `kill` or `inject`"
+                    .to_owned(),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for fault in self.phases.impact.steps.iter().filter_map(Step::fault) {
+            if !seen.insert(&fault.id) {
+                return Err(format!("two faults are named `{}`: ids are unique", fault.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the drill takes, as far as it can be told: start and stop of the world excepted.
+    pub(crate) fn length(&self) -> Duration {
+        let steps: Duration = self.phases.impact.steps.iter().map(Step::length).sum();
+        self.phases.baseline.lasts + steps + self.phases.recovery.lasts
+    }
+}
+
+/// Reads a scalar, be it a text or a number, by its `FromStr`.
+pub(crate) fn text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    struct Scalar;
+    impl serde::de::Visitor<'_> for Scalar {
+        type Value = String;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a text or a number")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+
+        fn visit_f64<E>(self, number: f64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+    }
+    let text = deserializer.deserialize_any(Scalar)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Gathers what the checkers look at from what was recorded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use squall_loadgen::Sample;
+use squall_model::fault::FaultId;
+use squall_model::history::{Anchor, Injection, Nanos, Operation, Record};
+
+use super::Options;
+use super::plan::{Plan, Planned};
+use super::play::Played;
+use super::recording::Recording;
+use crate::drill::Drill;
+use crate::evidence::{Evidence, FaultUse, Phases, RunInfo, SessionAtFault, Span, ThresholdResult};
+use crate::state::RunId;
+use crate::step::Step;
+
+/// Why the evidence is not whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvidenceError {
+    /// The proxy's history cannot be read.
+    #[error("cannot read the proxy's history {}: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Puts everything together.
+pub(super) fn gather(
+    drill: &Drill,
+    plan: &Plan<'_>,
+    options: &Options,
+    run: &RunId,
+    recording: &Recording,
+    played: Played,
+) -> Result<Evidence, EvidenceError> {
+    let operations = recording.operations();
+    let injections = injections(recording)?;
+    let phases = played.phases();
+    let broken = plan.broken();
+    Ok(Evidence {
+        run: run_info(drill, plan, options, run, recording),
+        faults: faults(plan, &played, &injections),
+        thresholds: thresholds(drill, &operations, phases),
+        sessions_at_fault: sessions(&operations, &played, &broken),
+        phases,
+        fault: played.fault,
+        expectation: drill.expect.sessions,
+        steady: drill.steady,
+        min_broken_share: if broken.is_empty() { 0.0 } else { drill.expect.broken_share.value() },
+        stopped: played.stopped,
+        failures: played.failures,
+        events: recording.events(),
+        operations,
+        injections,
+    })
+}
+
+fn run_info(
+    drill: &Drill,
+    plan: &Plan<'_>,
+    options: &Options,
+    run: &RunId,
+    recording: &Recording,
+) -> RunInfo {
+    RunInfo {
+        name: drill.name.as_str().to_owned(),
+        title: drill.title.clone(),
+        id: run.to_string(),
+        seed: options.seed,
+        world: drill.world.name().to_owned(),
+        started: recording.clock().anchor().wall,
+        load: drill.load.describe(),
+        targets: plan.replicas.clone(),
+    }
+}
+
+/// What the proxy injected, in the time of the drill.
+fn injections(recording: &Recording) -> Result<Vec<Injection>, EvidenceError> {
+    let path = recording.proxy_history();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(EvidenceError::Unreadable { path, source }),
+    };
+    let here = recording.clock().anchor();
+    let mut there = Anchor { wall: here.wall };
+    let mut injections = Vec::new();
+    for line in text.lines() {
+        match serde_json::from_str(line) {
+            Ok(Record::Anchor(anchor)) => there = anchor,
+            Ok(Record::Injection(injection)) => {
+                let at = injection.at.rebased(there, here);
+                injections.push(Injection { at, ..injection });
+            }
+            // Anything else, such as a line that a SIGKILL tore, is not the proxy's word.
+            _ => {}
+        }
+    }
+    Ok(injections)
+}
+
+fn faults(plan: &Plan<'_>, played: &Played, injections: &[Injection]) -> Vec<FaultUse> {
+    let breaking = |(_, planned): &(usize, &Planned<'_>)| !planned.step.is_quiet();
+    let steps = plan.steps.iter().enumerate().filter(breaking);
+    steps.map(|(place, planned)| fault_use(place, planned, played, injections)).collect()
+}
+
+fn fault_use(
+    place: usize,
+    planned: &Planned<'_>,
+    played: &Played,
+    injections: &[Injection],
+) -> FaultUse {
+    let what = planned.step.describe();
+    match planned.step.fault() {
+        Some(fault) => {
+            let hits = injections.iter().filter(|injection| injection.fault == fault.id).count();
+            FaultUse { id: fault.id.clone(), what, hits: hits as u64, step: false }
+        }
+        None => FaultUse {
+            id: step_id(place, planned.step),
+            what: format!("{what} ({})", planned.victims.join(", ")),
+            hits: u64::from(played.done.contains(&place)),
+            step: true,
+        },
+    }
+}
+
+/// `kill-1` for a kill that is the first step.
+fn step_id(place: usize, step: &Step) -> FaultId {
+    let id = format!("{}-{}", step.name(), place + 1);
+    id.parse().expect("a step's name and a number make an id")
+}
+
+/// The sessions of the load generator as they were just before the fault, and where they lived.
+fn sessions(operations: &[Operation], played: &Played, broken: &[String]) -> Vec<SessionAtFault> {
+    let before = played.fault.map_or(played.ended, |span: Span| span.from);
+    let mut current: BTreeMap<u32, Option<Arc<str>>> = BTreeMap::new();
+    for operation in operations {
+        let session = current.entry(operation.id.session()).or_default();
+        if operation.completed < before && operation.outcome.is_ok() && operation.session.is_some()
+        {
+            session.clone_from(&operation.session);
+        }
+    }
+    let names: HashMap<String, &str> = played
+        .replicas
+        .iter()
+        .map(|replica| (format!("http://{}", replica.address), replica.name.as_str()))
+        .collect();
+    let homes: HashMap<&str, &str> = played
+        .sessions
+        .iter()
+        .filter_map(|view| Some((view.id.as_str(), *names.get(view.upstream.as_ref()?)?)))
+        .collect();
+    let at_fault = |(client, session): (u32, Option<Arc<str>>)| {
+        let home = session.as_deref().and_then(|session| homes.get(session)).copied();
+        SessionAtFault {
+            client,
+            broken: home.is_some_and(|home| broken.iter().any(|name| name == home)),
+            home: home.map(str::to_owned),
+            session,
+        }
+    };
+    current.into_iter().filter(|(client, _)| *client > 0).map(at_fault).collect()
+}
+
+fn thresholds(drill: &Drill, operations: &[Operation], phases: Phases) -> Vec<ThresholdResult> {
+    let phase = |moment: Nanos| {
+        let named = [
+            ("baseline", phases.baseline),
+            ("impact", phases.impact),
+            ("recovery", phases.recovery),
+        ];
+        named.into_iter().find(|(_, span)| span.contains(moment)).map(|(name, _)| name)
+    };
+    let workload: Vec<_> = operations
+        .iter()
+        .filter(|operation| !operation.is_handshake())
+        .map(|operation| Sample::of(operation, phase(operation.due)))
+        .collect();
+    let result = |threshold: &squall_loadgen::Threshold| {
+        let verdict = threshold.evaluate(workload.iter().copied());
+        let whole = threshold.to_string();
+        let (metric, expression) = whole.split_once(": ").unwrap_or((&whole, ""));
+        ThresholdResult {
+            metric: metric.to_owned(),
+            expression: expression.to_owned(),
+            observed: verdict.observed,
+            holds: verdict.holds,
+            samples: workload.iter().filter(|sample| threshold.selects(sample)).count() as u64,
+        }
+    };
+    drill.thresholds.iter().map(result).collect()
+}

@@ -1,0 +1,238 @@
+//! Goes through the phases of a drill: baseline, impact, recovery.
+
+use std::time::Duration;
+
+use squall_model::fault::FaultId;
+use squall_model::history::Nanos;
+use squall_proxy::client::SessionView;
+use tokio::time::Instant;
+
+use super::interrupt::Interrupt;
+use super::news::{News, Watch};
+use super::plan::{Plan, Planned};
+use super::recording::Recording;
+use super::stage::Stage;
+use super::stop;
+use crate::evidence::{Failure, Phases, Span};
+use crate::step::Step;
+use crate::world::Replica;
+
+/// How often the watcher hears where the load stands.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What playing a drill came to.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    /// When each phase began; those that were not reached are missing.
+    pub(super) begun: Vec<Nanos>,
+    /// When the last phase ended.
+    pub(super) ended: Nanos,
+    /// From the start of the first step that breaks something to the end of the impact phase.
+    pub(super) fault: Option<Span>,
+    /// Where sessions lived just before.
+    pub(super) sessions: Vec<SessionView>,
+    /// The replicas as they were just before.
+    pub(super) replicas: Vec<Replica>,
+    /// The steps that were carried out, by their place.
+    pub(super) done: Vec<usize>,
+    /// Why it ended before its time.
+    pub(super) stopped: Option<String>,
+    /// What the drill could not do.
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Played {
+    /// The three phases. One that was not reached is empty and lies at the end.
+    pub(super) fn phases(&self) -> Phases {
+        let begin = |place: usize| self.begun.get(place).copied().unwrap_or(self.ended);
+        let span = |place| Span { from: begin(place), to: begin(place + 1) };
+        Phases { baseline: span(0), impact: span(1), recovery: span(2) }
+    }
+}
+
+/// Plays the drill. Whatever ends it early is part of what comes back, never an error.
+pub(super) async fn play(
+    plan: &Plan<'_>,
+    stage: &Stage,
+    recording: &Recording,
+    interrupt: &Interrupt,
+    watch: &dyn Watch,
+) -> Played {
+    let mut played = Played::default();
+    let player = Player { plan, stage, recording, watch };
+    let stopped = tokio::select! {
+        outcome = player.phases(&mut played) => outcome.err().map(Stop::Failed),
+        reason = interrupt.wait() => Some(Stop::Early(reason)),
+        reason = stop_conditions(plan, recording) => Some(Stop::Early(reason)),
+        () = stage.proxy().ended() => Some(Stop::Failed("the drill's proxy has ended".to_owned())),
+        () = player.tell() => None,
+    };
+    played.ended = recording.clock().now();
+    if let Some(span) = &mut played.fault {
+        span.to = span.to.min(played.ended);
+    }
+    match stopped {
+        Some(Stop::Early(reason)) => {
+            recording.event("stop", &reason, played.ended, None);
+            played.stopped = Some(reason);
+        }
+        Some(Stop::Failed(what)) => {
+            recording.event("failure", &what, played.ended, None);
+            played.failures.push(Failure { what, tells: false });
+        }
+        None => {}
+    }
+    played
+}
+
+enum Stop {
+    Early(String),
+    Failed(String),
+}
+
+async fn stop_conditions(plan: &Plan<'_>, recording: &Recording) -> String {
+    if plan.drill.stop.is_empty() {
+        std::future::pending().await
+    } else {
+        stop::wait(&plan.drill.stop, recording).await
+    }
+}
+
+struct Player<'a> {
+    plan: &'a Plan<'a>,
+    stage: &'a Stage,
+    recording: &'a Recording,
+    watch: &'a dyn Watch,
+}
+
+impl Player<'_> {
+    async fn phases(&self, played: &mut Played) -> Result<(), String> {
+        let phases = &self.plan.drill.phases;
+        self.begin("baseline", phases.baseline.lasts, played);
+        tokio::time::sleep(phases.baseline.lasts).await;
+
+        played.sessions = self.stage.proxy().admin.sessions().await.map_err(in_words)?;
+        played.replicas = self.stage.world().replicas();
+        let length = phases.impact.steps.iter().map(Step::length).sum();
+        self.begin("impact", length, played);
+        self.impact(played).await?;
+
+        self.begin("recovery", phases.recovery.lasts, played);
+        tokio::time::sleep(phases.recovery.lasts).await;
+        Ok(())
+    }
+
+    /// The steps, and then the end of every fault that they left on the proxy.
+    async fn impact(&self, played: &mut Played) -> Result<(), String> {
+        for (place, planned) in self.plan.steps.iter().enumerate() {
+            let at = self.now();
+            if !planned.step.is_quiet() && played.fault.is_none() {
+                played.fault = Some(Span { from: at, to: Nanos(u64::MAX) });
+            }
+            let what = describe(planned);
+            self.watch.news(News::Step(&what));
+            match self.take(planned).await {
+                Ok(()) => {
+                    played.done.push(place);
+                    self.recording.event("step", &what, at, Some(self.now()));
+                }
+                Err(error) => {
+                    let what = format!("step {} ({what}) failed: {error}", place + 1);
+                    self.recording.event("failure", &what, at, Some(self.now()));
+                    // What does not come back is what the drill is there to find out.
+                    let tells = matches!(planned.step, Step::Start(_));
+                    played.failures.push(Failure { what, tells });
+                }
+            }
+        }
+        let at = self.now();
+        for id in self.stage.leases().remove_all().await.map_err(in_words)? {
+            self.recording.event("undo", &format!("remove fault `{id}`"), at, Some(self.now()));
+        }
+        if let Some(span) = &mut played.fault {
+            span.to = self.now();
+        }
+        Ok(())
+    }
+
+    async fn take(&self, planned: &Planned<'_>) -> Result<(), String> {
+        let world = self.stage.world();
+        match planned.step {
+            Step::Kill(kill) => {
+                for name in &planned.victims {
+                    world.kill(name, kill.signal).await.map_err(in_words)?;
+                }
+            }
+            Step::Start(start) => {
+                let down: Vec<String> = match &planned.victims[..] {
+                    [] => down(&world.replicas()),
+                    victims => victims.to_vec(),
+                };
+                let deadline = Instant::now() + start.within;
+                for name in &down {
+                    world.start_again(name).await.map_err(in_words)?;
+                }
+                for name in &down {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    world.wait_ready(name, left).await.map_err(in_words)?;
+                }
+            }
+            Step::Inject(inject) => {
+                self.stage.leases().add(&inject.leased()).await.map_err(in_words)?;
+            }
+            Step::Remove(remove) => self.remove(&remove.0).await?,
+            Step::Wait(wait) => tokio::time::sleep(wait.0).await,
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &FaultId) -> Result<(), String> {
+        self.stage.leases().remove(id).await.map_err(in_words)
+    }
+
+    fn begin(&self, name: &'static str, lasts: Duration, played: &mut Played) {
+        let at = self.now();
+        played.begun.push(at);
+        self.recording.event("phase", name, at, None);
+        self.watch.news(News::Phase { name, lasts });
+    }
+
+    /// Tells where the load stands, and what ended that should not, for as long as it is polled.
+    async fn tell(&self) {
+        let mut exits = self.stage.children().exits();
+        loop {
+            tokio::select! {
+                exit = exits.recv() => if let Ok(exit) = exit {
+                    let at = self.recording.clock().at(exit.at);
+                    self.recording.event("process", &exit.to_string(), at, None);
+                },
+                () = tokio::time::sleep(TELL_EVERY) => {
+                    if let Some(load) = self.stage.load() {
+                        self.watch.news(News::Progress(load.progress()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.recording.clock().now()
+    }
+}
+
+/// The step in words, with the victims by name.
+fn describe(planned: &Planned<'_>) -> String {
+    match &planned.victims[..] {
+        [] => planned.step.describe(),
+        victims => format!("{} ({})", planned.step.describe(), victims.join(", ")),
+    }
+}
+
+fn down(replicas: &[Replica]) -> Vec<String> {
+    let down = replicas.iter().filter(|replica| replica.process.is_none());
+    down.map(|replica| replica.name.clone()).collect()
+}
+
+fn in_words(error: impl std::error::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,168 @@
+//! The stage of a drill: replicas, proxy and load, set up in this order and struck in reverse.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use squall_loadgen::{Arrivals, BadTarget, Load, NotReady, Plan as LoadPlan};
+use squall_model::mcp;
+
+use super::leases::Leases;
+use super::news::{News, Watch};
+use super::plan::Plan;
+use super::proxy::{DrillProxy, ProxyError};
+use super::recording::Recording;
+use super::{Options, RunError};
+use crate::drill::{LoadSpec, WorldSpec};
+use crate::journal::Journal;
+use crate::state::RunDir;
+use crate::world::{ChildError, Children, ProcessWorld, WorldError};
+
+/// How long children may take to end by themselves.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a drill plays on.
+#[derive(Debug)]
+pub(super) struct Stage {
+    children: Children,
+    parts: Option<Parts>,
+    load: Option<Load>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    world: ProcessWorld,
+    proxy: DrillProxy,
+    leases: Leases,
+}
+
+/// Why the stage could not be set, or struck.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    /// A replica did not start.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The proxy did not start.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A child could not be started or ended.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// No session could be opened.
+    #[error("the load could not begin: {0}")]
+    Load(#[from] NotReady),
+    /// Never: the target is our own proxy.
+    #[error(transparent)]
+    Target(#[from] BadTarget),
+}
+
+impl Stage {
+    /// A stage with nothing on it. Its children's undo is in the journal.
+    pub(super) fn empty(
+        run: &RunDir,
+        journal: &Journal,
+        out: &Path,
+        squall: &Path,
+    ) -> Result<Self, StageError> {
+        let children = Children::begin(run, journal, out, PathBuf::from(squall))?;
+        Ok(Self { children, parts: None, load: None })
+    }
+
+    /// Starts everything and waits until traffic flows.
+    pub(super) async fn set(
+        &mut self,
+        plan: &Plan<'_>,
+        options: &Options,
+        recording: &Recording,
+        watch: &dyn Watch,
+    ) -> Result<(), RunError> {
+        let WorldSpec::Process(config) = &plan.drill.world;
+        watch.news(News::Setting(&format!("starting {} replicas", plan.replicas.len())));
+        let world =
+            ProcessWorld::start(config.clone(), &self.children).await.map_err(StageError::from)?;
+        let upstreams: Vec<SocketAddr> =
+            world.replicas().iter().map(|replica| replica.address).collect();
+        watch.news(News::Setting("starting the proxy"));
+        let history = recording.proxy_history();
+        let proxy = DrillProxy::start(&self.children, &upstreams, options.seed, &history)
+            .await
+            .map_err(StageError::from)?;
+        let target = proxy.address;
+        let leases = Leases::new(proxy.admin.clone());
+        self.parts = Some(Parts { world, proxy, leases });
+        watch.news(News::Setting("opening sessions"));
+        let plan = load_plan(&plan.drill.load, target, options)?;
+        let load = Load::start(plan, *recording.clock(), recording.sink());
+        let ready = self.load.insert(load).ready().await.map_err(StageError::from)?;
+        watch.news(News::Loaded { sessions: ready.sessions, mix: ready.mix.to_string() });
+        Ok(())
+    }
+
+    /// The replicas.
+    pub(super) fn world(&self) -> &ProcessWorld {
+        &self.parts().world
+    }
+
+    /// The proxy.
+    pub(super) fn proxy(&self) -> &DrillProxy {
+        &self.parts().proxy
+    }
+
+    /// The faults on the proxy.
+    pub(super) fn leases(&self) -> &Leases {
+        &self.parts().leases
+    }
+
+    /// The load, while it runs.
+    pub(super) fn load(&self) -> Option<&Load> {
+        self.load.as_ref()
+    }
+
+    /// All children of the drill.
+    pub(super) fn children(&self) -> &Children {
+        &self.children
+    }
+
+    /// Ends the load: what is in flight may finish.
+    pub(super) async fn end_load(&mut self, watch: &dyn Watch) {
+        if let Some(load) = self.load.take() {
+            watch.news(News::Setting("ending the load"));
+            load.stop().await;
+        }
+    }
+
+    /// Takes everything down, whatever is there.
+    pub(super) async fn strike(&mut self) -> Result<(), StageError> {
+        self.load = None;
+        if let Some(parts) = &self.parts {
+            // If the proxy is gone, so are its faults.
+            let _ = parts.leases.remove_all().await;
+        }
+        self.children.close(GRACE).await?;
+        self.parts = None;
+        Ok(())
+    }
+
+    fn parts(&self) -> &Parts {
+        self.parts.as_ref().expect("a drill is played on a stage that was set")
+    }
+}
+
+fn load_plan(
+    spec: &LoadSpec,
+    target: SocketAddr,
+    options: &Options,
+) -> Result<LoadPlan, StageError> {
+    let target = format!("http://{target}{}", mcp::ENDPOINT).parse()?;
+    let mut plan = LoadPlan::new(target, options.seed);
+    plan.sessions = spec.sessions;
+    plan.arrivals = match spec.think {
+        Some(think) => Arrivals::Closed { think },
+        None => Arrivals::Open { rate: spec.rate },
+    };
+    plan.mix = spec.mix.clone();
+    plan.timeout = spec.timeout;
+    plan.grace = spec.timeout;
+    plan.version = spec.version;
+    Ok(plan)
+}
