@@ -1,39 +1,18 @@
 //! Whether a matching fault fires: probability, nth, max hits; and the seed that all draws come from.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::OperationId;
+pub use crate::seed::Seed;
+use crate::seed::split_mix;
 
 /// The generator that effects draw from: portable, so that a seed means the same on every machine.
 pub type Draw = ChaCha8Rng;
 
-/// What a whole run is drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Seed(u64);
-
 impl Seed {
-    /// A seed of a known value.
-    pub const fn new(value: u64) -> Self {
-        Self(value)
-    }
-
-    /// The number itself, as it is given on the command line.
-    pub const fn value(self) -> u64 {
-        self.0
-    }
-
-    /// The seed spread over 64 bits and never zero, for use inside ids.
-    pub(crate) fn mixed(self) -> u64 {
-        split_mix(self.0).max(1)
-    }
-
     /// The generator for one decision: the same for the same seed, label and key, whatever else was
     /// drawn before. The label is a fault's id, or names another decision (`victims`, `mix`).
     pub fn draw(self, label: &str, key: DrawKey) -> Draw {
@@ -46,7 +25,7 @@ impl Seed {
         };
         let mut state = label
             .bytes()
-            .fold(split_mix(self.0 ^ kind), |state, byte| split_mix(state ^ u64::from(byte)));
+            .fold(split_mix(self.value() ^ kind), |state, byte| split_mix(state ^ u64::from(byte)));
         state = split_mix(split_mix(state ^ high) ^ low);
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
@@ -54,20 +33,6 @@ impl Seed {
             part.copy_from_slice(&state.to_le_bytes());
         }
         Draw::from_seed(seed)
-    }
-}
-
-impl fmt::Display for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for Seed {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
     }
 }
 
@@ -80,14 +45,6 @@ pub enum DrawKey {
     Arrival(u64),
     /// The nth message, from 1, of the answer to an operation.
     Message(OperationId, u64),
-}
-
-/// One step of the `SplitMix64` sequence (Steele, Lea and Flood, 2014).
-fn split_mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// A probability: a number from 0 to 1.

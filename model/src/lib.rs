@@ -10,4 +10,5 @@ pub mod history;
 pub mod mcp;
 pub mod operation;
 pub mod scope;
+pub mod seed;
 pub mod verdict;

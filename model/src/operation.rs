@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::chance::Seed;
+use crate::seed::Seed;
 
 /// Names one operation of the load generator, the same in every run with the same seed.
 ///

@@ -9,6 +9,7 @@ pub mod heal;
 pub mod journal;
 mod report;
 mod runner;
+mod scalar;
 pub mod shim;
 pub mod state;
 mod step;

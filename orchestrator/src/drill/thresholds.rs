@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use squall_loadgen::Threshold;
 
-use super::text;
+use crate::scalar::text;
 
 /// A condition that ends the drill.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use squall_model::chance::{DrawKey, Seed};
 
-use crate::drill::text;
+use crate::scalar::text;
 
 /// Which replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
