@@ -152,6 +152,9 @@ impl FromStr for Mix {
     type Err = BadMix;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim() == "default" {
+            return Ok(Self::Fitted);
+        }
         let mut shares: Vec<Share> = Vec::new();
         for part in text.split(',') {
             let share = parse_share(part.trim())?;
@@ -187,7 +190,7 @@ fn parse_share(part: &str) -> Result<Share, BadMix> {
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fitted => f.write_str("fitted to the server"),
+            Self::Fitted => f.write_str("default"),
             Self::Given(shares) => write_shares(shares, f),
         }
     }
@@ -214,6 +217,12 @@ mod tests {
                     resources/read app://static-data=5,prompts/get greeting=3";
         assert_eq!(mix.to_string(), says);
         assert_eq!(says.parse::<Mix>().expect("the same mix"), mix);
+    }
+
+    #[test]
+    fn the_default_mix_is_written_as_such() {
+        assert_eq!("default".parse::<Mix>().expect("a mix"), Mix::default());
+        assert_eq!(Mix::default().to_string(), "default");
     }
 
     #[test]

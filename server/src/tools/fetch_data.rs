@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use tokio::time::Instant;
+
 use super::{Progress, ToolResult};
 
 pub(super) const DESCRIPTION: &str =
@@ -75,8 +77,10 @@ pub(super) fn input_schema() -> Value {
 
 pub(super) async fn run(arguments: Arguments, progress: &Progress) -> ToolResult {
     let Delay(delay) = arguments.delay_ms;
+    let begun = Instant::now();
     for step in 1..=STEPS {
-        tokio::time::sleep(delay / STEPS).await;
+        // Each step ends at its own moment, so that the timer's rounding does not add up.
+        tokio::time::sleep_until(begun + delay * step / STEPS).await;
         progress.report(step, STEPS);
     }
     let answer = json!({
