@@ -1,7 +1,7 @@
 //! The command line: arguments become a checked config, and a library does the work.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -135,6 +135,11 @@ fn log_to_stderr() {
         .unwrap_or_else(|_| EnvFilter::new("warn,squall_proxy=info,squall_server=info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+}
+
+/// Prints a line on stdout. A reader that has gone away, such as `head`, is no error.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// A runtime for commands that mostly wait.

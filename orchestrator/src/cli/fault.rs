@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use squall_model::fault::{EFFECT_NAMES, Fault, FaultId};
 use squall_proxy::client::{AdminClient, CallError, FaultView};
 
-use super::{Failure, Outcome, exit, not_started, runtime, unusable};
+use super::{Failure, Outcome, exit, not_started, runtime, say, unusable};
 
 /// Where a proxy's admin API listens by default.
 pub(super) const ADMIN: &str = "127.0.0.1:8474";
@@ -108,7 +108,7 @@ async fn call(arguments: Arguments) -> Outcome {
         }
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&faults).map_err(not_started)?);
+        say(format_args!("{}", serde_json::to_string_pretty(&faults).map_err(not_started)?));
     } else {
         print(&faults);
     }
@@ -126,13 +126,16 @@ fn failure(error: CallError) -> Failure {
 
 fn print(faults: &[FaultView]) {
     if faults.is_empty() {
-        println!("no faults");
+        say("no faults");
         return;
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["ID", "EFFECT", "MATCH", "CHANCE", "HITS", "LEFT"]);
     for view in faults {
-        let left = view.time_left.map(|left| humantime::format_duration(left).to_string());
+        let left = view.time_left.map(|left| {
+            let seconds = std::time::Duration::from_secs(left.as_secs() + 1);
+            humantime::format_duration(seconds).to_string()
+        });
         let (effect, details) = effect_in_words(&view.fault);
         table.add_row([
             view.fault.id.to_string(),
@@ -143,7 +146,7 @@ fn print(faults: &[FaultView]) {
             left.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    println!("{table}");
+    say(table);
 }
 
 fn effect_in_words(fault: &Fault) -> (&'static str, String) {
@@ -152,11 +155,16 @@ fn effect_in_words(fault: &Fault) -> (&'static str, String) {
     (name, written.get(name).map(in_words).filter(|text| text != "all").unwrap_or_default())
 }
 
-/// `tool=fast-*, direction=response`; `all` where nothing is said.
+/// `tool=fast-*, direction=response`, without what goes without saying; `all` where nothing is said.
 fn in_words(value: &Value) -> String {
     let Some(object) = value.as_object() else { return value.to_string() };
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let said = object.iter().filter(|(key, value)| *key != "probability" || **value != json!(1.0));
+    let said = object.iter().filter(|(key, value)| {
+        !matches!(
+            (key.as_str(), value.to_string().as_str()),
+            ("probability", "1.0") | ("at", "\"exchange\"") | ("distribution", "\"uniform\"")
+        )
+    });
     let parts: Vec<_> = said.map(|(key, value)| format!("{key}={}", plain(value))).collect();
     if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, Outcome, exit, not_started};
+use super::{Failure, Outcome, exit, not_started, say};
 use crate::heal::HealError;
 use crate::state::{RunId, StateDir};
 
@@ -18,19 +18,19 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let state = StateDir::locate().map_err(not_started)?;
     let healed = crate::heal::heal(&state, arguments.run.as_ref()).map_err(failure)?;
     for run in &healed.runs {
-        println!("run {} ({}):", run.run, run.drill);
+        say(format_args!("run {} ({}):", run.run, run.drill));
         for line in &run.lines {
-            println!("  {line}");
+            say(format_args!("  {line}"));
         }
     }
     for alive in &healed.alive {
-        println!("left alone: {alive}");
+        say(format_args!("left alone: {alive}"));
     }
     for error in &healed.failed {
         eprintln!("squall: {error}");
     }
     if healed.is_nothing() {
-        println!("nothing to heal");
+        say("nothing to heal");
     }
     let code = if healed.failed.is_empty() { 0 } else { exit::ROLLBACK_INCOMPLETE };
     Ok(ExitCode::from(code))

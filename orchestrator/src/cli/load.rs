@@ -21,7 +21,7 @@ use squall_model::mcp::era::ProtocolVersion;
 
 use super::progress::{bar, in_words};
 use super::signals::Signals;
-use super::{Outcome, exit, not_started, runtime};
+use super::{Outcome, exit, not_started, runtime, say};
 
 /// How often the line of progress moves.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -207,11 +207,11 @@ fn print(
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&value).map_err(not_started)?);
+        say(format_args!("{}", serde_json::to_string_pretty(&value).map_err(not_started)?));
         return Ok(());
     }
     let totals = &summary.totals;
-    println!(
+    say(format_args!(
         "{} operations in {:.1} s ({:.1}/s): {} ok, {} failed, {} unknown ({:.2} % ok)",
         totals.operations,
         summary.seconds,
@@ -220,24 +220,24 @@ fn print(
         totals.failed,
         totals.unknown,
         summary.success_ratio() * 100.0
-    );
+    ));
     let sessions = &summary.sessions;
-    println!(
+    say(format_args!(
         "{} sessions, {} re-initialised, {} never ready",
         sessions.total, sessions.reinitialised, sessions.never_ready
-    );
-    println!("\n{}", table(summary));
+    ));
+    say(format_args!("\n{}", table(summary)));
     if !summary.errors.is_empty() {
-        println!("\nerrors by cause");
+        say("\nerrors by cause");
         for (cause, count) in &summary.errors {
-            println!("  {count:>8}  {cause}");
+            say(format_args!("  {count:>8}  {cause}"));
         }
     }
-    println!("\nthresholds");
+    say("\nthresholds");
     for (threshold, verdict) in verdicts {
         let mark = if verdict.holds { "✓" } else { "✗" };
         let observed = verdict.observed.map_or("nothing".to_owned(), |value| format!("{value:.3}"));
-        println!("  {mark} {threshold} (observed {observed})");
+        say(format_args!("  {mark} {threshold} (observed {observed})"));
     }
     Ok(())
 }
