@@ -1,5 +1,6 @@
 //! The edge of the orchestrator: real processes, real signals, real journals.
 
+mod architecture;
 mod heal;
 mod shim;
 mod support;
