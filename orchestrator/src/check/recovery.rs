@@ -30,6 +30,8 @@ pub(crate) struct Recovery {
     pub(crate) unsteady_windows: u64,
     /// The first window that was not steady, in words.
     pub(crate) unsteady: Option<String>,
+    /// The last one, where there was more than one.
+    pub(crate) last_unsteady: Option<String>,
     /// The same moment as `recovered_ms`, on the evidence's axis.
     #[serde(skip)]
     pub(crate) recovered_at: Option<Nanos>,
@@ -51,6 +53,9 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
         .filter_map(|window| Some((window, window.why_unsteady(&evidence.steady, baseline)?)))
         .collect();
     let after = unsteady.last().map_or(span.from, |(window, _)| window.span.to);
+    let say = |(window, why): &(&Window, String)| {
+        format!("{} after the fault began: {why}", time(since(window.span.from)))
+    };
     let recovered_at = if unsteady.is_empty() {
         Some(span.from)
     } else {
@@ -62,9 +67,8 @@ pub(crate) fn measure(evidence: &Evidence, baseline: &Baseline) -> Recovery {
         first_success_ms: first_success.map(since),
         recovered_ms: recovered_at.map(since),
         unsteady_windows: unsteady.len() as u64,
-        unsteady: unsteady.first().map(|(window, why)| {
-            format!("{} after the fault began: {why}", time(since(window.span.from)))
-        }),
+        unsteady: unsteady.first().map(say),
+        last_unsteady: unsteady.last().filter(|_| unsteady.len() > 1).map(say),
         recovered_at,
     }
 }
@@ -180,9 +184,9 @@ pub(crate) fn check(evidence: &Evidence, measured: &Measured) -> Finding {
     } else {
         found(Judgement::Broken, say_not_recovered(evidence, recovery))
     };
-    finding.with_details(
-        recovery.unsteady.iter().map(|why| format!("first unsteady window, {why}")).collect(),
-    )
+    let first = recovery.unsteady.iter().map(|why| format!("first unsteady window, {why}"));
+    let last = recovery.last_unsteady.iter().map(|why| format!("last unsteady window, {why}"));
+    finding.with_details(first.chain(last).collect())
 }
 
 fn say_recovered(recovery: &Recovery, recovered: f64) -> String {

@@ -9,7 +9,11 @@ use squall_model::mcp;
 use squall_server::Config;
 
 use super::signals::Signals;
-use super::{Outcome, not_started, runtime};
+use super::{Failure, Outcome, exit, not_started, runtime};
+use crate::world::ready::{self, Probe};
+
+/// How long a server may take to answer `--check`.
+const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
 #[derive(clap::Args)]
@@ -29,9 +33,15 @@ pub(super) struct Arguments {
     /// How long a session lives without a request or an open stream
     #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, value_name = "TIME")]
     session_ttl: Duration,
+    /// Ask the server that listens there whether it is ready, and exit with 0 if it is, with 1 if not
+    #[arg(long)]
+    check: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Outcome {
+    if arguments.check {
+        return runtime()?.block_on(check(arguments.listen));
+    }
     let config = Config {
         id: arguments.id,
         allowed_origins: arguments.allowed_origins,
@@ -40,6 +50,18 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         ..Config::default()
     };
     runtime()?.block_on(serve(arguments.listen, config))
+}
+
+/// For health checks in images that hold nothing but this binary.
+async fn check(address: SocketAddr) -> Outcome {
+    let probe = Probe::Path("/readyz".to_owned());
+    match ready::wait(address, &probe, CHECK_DEADLINE).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::new(
+            exit::BROKEN,
+            anyhow::anyhow!("the server on {address} is not ready: {error}"),
+        )),
+    }
 }
 
 async fn serve(listen: SocketAddr, config: Config) -> Outcome {

@@ -61,7 +61,7 @@ pub enum NotReady {
 }
 
 /// Asks until the answer is yes, or fails at the deadline with the last reason why not.
-pub(super) async fn wait(
+pub(crate) async fn wait(
     address: SocketAddr,
     probe: &Probe,
     deadline: Duration,

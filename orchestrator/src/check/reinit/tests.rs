@@ -218,3 +218,16 @@ proptest! {
         check(&evidence, &reinit);
     }
 }
+
+#[test]
+fn a_drill_that_takes_no_replica_down_asks_for_no_share() {
+    let verdict = |share: f64| {
+        let sample = Sample::new().with(|evidence| {
+            evidence.expectation = Expectation::Survive;
+            evidence.min_broken_share = share;
+        });
+        let evidence = sample.build();
+        check(&evidence, &measure(&evidence)).verdict
+    };
+    assert_eq!((verdict(0.0), verdict(0.3)), (Judgement::Held, Judgement::Unknown));
+}
