@@ -169,7 +169,7 @@ pub(crate) enum Expectation {
 
 /// What steady means, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct SteadyRule {
     /// The windows that are judged, one by one.
     #[serde(with = "humantime_serde")]

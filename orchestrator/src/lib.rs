@@ -1,6 +1,7 @@
 //! The roof of Squall: drills, the worlds they run in, the journal that puts those back in order, the
 //! checkers and reports, and the command line over all of it.
 
+mod causes;
 mod check;
 pub mod cli;
 mod drill;

@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use squall_loadgen::Clock;
 use squall_model::chance::Seed;
 
+use crate::causes::in_words;
 use crate::check::Verdict;
 use crate::drill::Drill;
 use crate::journal::{Journal, JournalError};
@@ -105,8 +106,9 @@ pub(crate) async fn run(
 ) -> Result<Finished, RunError> {
     let plan = Plan::resolve(drill, options.seed)?;
     let clock = Clock::start();
-    let recording = Recording::create(&options.out, clock)?;
+    // The lock comes first: the folder may be that of a drill that is alive.
     let run = options.state.begin(drill.world.name())?;
+    let recording = Recording::create(&options.out, clock)?;
     let journal = Journal::create(&run, drill.name.as_str(), drill.world.name())?;
     watch.news(News::Begun { run: run.id(), out: &options.out });
     let mut stage = Stage::empty(&run, &journal, &options.out, &options.squall)?;
@@ -118,8 +120,8 @@ pub(crate) async fn run(
     watch.news(News::Striking);
     let struck = stage.strike().await;
     let rolled_back = struck
-        .map_err(|error| error.to_string())
-        .and_then(|()| journal.end().map_err(|error| error.to_string()));
+        .map_err(|error| in_words(&error))
+        .and_then(|()| journal.end().map_err(|error| in_words(&error)));
     let played = match played {
         Ok(played) => played,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -160,7 +162,9 @@ fn conclude(
     let played = match (played, rolled_back.clone()) {
         (Ok(played), _) => played,
         (Err(error), Ok(())) => return Err(error),
-        (Err(error), Err(why)) => return Err(incomplete(format!("{why} (after: {error})"), None)),
+        (Err(error), Err(why)) => {
+            return Err(incomplete(format!("{why} (after: {})", in_words(&error)), None));
+        }
     };
     let evidence = evidence::gather(drill, plan, options, run.id(), recording, played)?;
     let mut report = Report::from(&evidence);

@@ -10,6 +10,7 @@ use squall_model::chance::Seed;
 use super::progress::Terminal;
 use super::signals::Signals;
 use super::{Failure, Outcome, exit, not_started, runtime, unusable};
+use crate::causes::in_words;
 use crate::drill::{self, Drill, Override};
 use crate::report::Report;
 use crate::report::terminal::{self, View};
@@ -171,7 +172,7 @@ fn check(files: &[PathBuf]) -> ExitCode {
             Ok(drill) => println!("{}: ok: {}", file.display(), drill.title),
             Err(error) => {
                 failed = true;
-                eprintln!("squall: {error}");
+                eprintln!("squall: {}", in_words(&error));
             }
         }
     }
@@ -190,7 +191,7 @@ fn list(folder: &Path) -> Outcome {
         match drill::load(&file, &[]) {
             Ok(drill) => println!("{:40} {}", file.display(), drill.title),
             Err(drill::DrillError::NoDrill { .. }) => {}
-            Err(error) => println!("{:40} ! {error}", file.display()),
+            Err(error) => println!("{:40} ! {}", file.display(), in_words(&error)),
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DrillError {
     /// The file cannot be read.
-    #[error("cannot read the runbook {}: {source}", .path.display())]
+    #[error("cannot read the runbook {}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -50,6 +50,11 @@ fn a_misspelt_key_is_named_with_its_place_in_the_file_and_the_name_that_was_mean
         ("baseline", "basline", "11:3: unknown key `basline`, did you mean `baseline`?"),
         ("replicas: one", "replcas: one", "14:17: unknown key `replcas`, did you mean `replicas`?"),
         ("- kill", "- kil", "14:9: unknown name `kil`, did you mean `kill`?"),
+        (
+            "lasts: 6s }\n",
+            "lasts: 6s }\nsteady: { hodl: 2s }\n",
+            "18:11: unknown key `hodl`, did you mean `hold`?",
+        ),
         ("process:", "proces:", "8:3: unknown name `proces`, did you mean `process`?"),
         ("wait: 1s", "wait: soon", "15:9: invalid value: string \"soon\""),
         ("name: small", "name: a b", "6:7: `a b` cannot name a drill"),

@@ -23,7 +23,7 @@ use crate::step::Step;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EvidenceError {
     /// The proxy's history cannot be read.
-    #[error("cannot read the proxy's history {}: {source}", .path.display())]
+    #[error("cannot read the proxy's history {}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -28,7 +28,7 @@ pub(crate) struct Planned<'a> {
 
 /// Why a drill cannot be run in its world.
 #[derive(Debug, thiserror::Error)]
-#[error("step {number} (`{step}`): {source}")]
+#[error("step {number} (`{step}`) cannot be taken")]
 pub(crate) struct PlanError {
     number: usize,
     step: String,

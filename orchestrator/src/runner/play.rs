@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use squall_model::fault::FaultId;
 use squall_model::history::Nanos;
 use squall_proxy::client::SessionView;
@@ -13,6 +14,7 @@ use super::plan::{Plan, Planned};
 use super::recording::Recording;
 use super::stage::Stage;
 use super::stop;
+use crate::causes::in_words;
 use crate::evidence::{Failure, Phases, Span};
 use crate::step::Step;
 use crate::world::Replica;
@@ -111,7 +113,8 @@ impl Player<'_> {
         self.begin("baseline", phases.baseline.lasts, played);
         tokio::time::sleep(phases.baseline.lasts).await;
 
-        played.sessions = self.stage.proxy().admin.sessions().await.map_err(in_words)?;
+        played.sessions =
+            self.stage.proxy().admin.sessions().await.map_err(|error| in_words(&error))?;
         played.replicas = self.stage.world().replicas();
         let length = phases.impact.steps.iter().map(Step::length).sum();
         self.begin("impact", length, played);
@@ -146,7 +149,7 @@ impl Player<'_> {
             }
         }
         let at = self.now();
-        for id in self.stage.leases().remove_all().await.map_err(in_words)? {
+        for id in self.stage.leases().remove_all().await.map_err(|error| in_words(&error))? {
             self.recording.event("undo", &format!("remove fault `{id}`"), at, Some(self.now()));
         }
         if let Some(span) = &mut played.fault {
@@ -159,9 +162,10 @@ impl Player<'_> {
         let world = self.stage.world();
         match planned.step {
             Step::Kill(kill) => {
-                for name in &planned.victims {
-                    world.kill(name, kill.signal).await.map_err(in_words)?;
-                }
+                // All at once: a session must not find refuge on the next victim.
+                let kills = planned.victims.iter().map(|name| world.kill(name, kill.signal));
+                let killed = join_all(kills).await.into_iter().collect::<Result<(), _>>();
+                killed.map_err(|error| in_words(&error))?;
             }
             Step::Start(start) => {
                 let down: Vec<String> = match &planned.victims[..] {
@@ -170,15 +174,19 @@ impl Player<'_> {
                 };
                 let deadline = Instant::now() + start.within;
                 for name in &down {
-                    world.start_again(name).await.map_err(in_words)?;
+                    world.start_again(name).await.map_err(|error| in_words(&error))?;
                 }
                 for name in &down {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    world.wait_ready(name, left).await.map_err(in_words)?;
+                    world.wait_ready(name, left).await.map_err(|error| in_words(&error))?;
                 }
             }
             Step::Inject(inject) => {
-                self.stage.leases().add(&inject.leased()).await.map_err(in_words)?;
+                self.stage
+                    .leases()
+                    .add(&inject.leased())
+                    .await
+                    .map_err(|error| in_words(&error))?;
             }
             Step::Remove(remove) => self.remove(&remove.0).await?,
             Step::Wait(wait) => tokio::time::sleep(wait.0).await,
@@ -187,7 +195,7 @@ impl Player<'_> {
     }
 
     async fn remove(&self, id: &FaultId) -> Result<(), String> {
-        self.stage.leases().remove(id).await.map_err(in_words)
+        self.stage.leases().remove(id).await.map_err(|error| in_words(&error))
     }
 
     fn begin(&self, name: &'static str, lasts: Duration, played: &mut Played) {
@@ -231,8 +239,4 @@ fn describe(planned: &Planned<'_>) -> String {
 fn down(replicas: &[Replica]) -> Vec<String> {
     let down = replicas.iter().filter(|replica| replica.process.is_none());
     down.map(|replica| replica.name.clone()).collect()
-}
-
-fn in_words(error: impl std::error::Error) -> String {
-    error.to_string()
 }

@@ -83,9 +83,7 @@ impl DrillProxy {
     }
 
     fn not_ready(&self) -> ProxyError {
-        let said = self.child.last_words();
-        let log = self.child.log().display();
-        let said = if said.is_empty() { format!("it said nothing in {log}") } else { said };
+        let said = self.child.said_last();
         ProxyError::NotReady { said }
     }
 

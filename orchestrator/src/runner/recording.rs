@@ -14,6 +14,8 @@ use crate::report::Report;
 const HISTORY: &str = "history.jsonl";
 /// The proxy's history: what its faults did.
 const PROXY_HISTORY: &str = "proxy.jsonl";
+const REPORT_JSON: &str = "report.json";
+const REPORT_HTML: &str = "report.html";
 
 /// The files of a run, and what is in them.
 #[derive(Debug)]
@@ -32,20 +34,25 @@ struct Kept {
 
 /// Why a run's files could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {source}; choose another folder with --out", .path.display())]
+#[error("cannot write {}; choose another folder with --out", .path.display())]
 pub(crate) struct RecordingError {
     path: PathBuf,
     source: io::Error,
 }
 
 impl Recording {
-    /// Makes the run's folder and begins its history.
+    /// Makes the run's folder and begins its history. What an earlier run left there goes: its
+    /// injections are not this run's, and neither is its report.
     pub(crate) fn create(out: &Path, clock: Clock) -> Result<Self, RecordingError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| RecordingError { path, source }
         };
         std::fs::create_dir_all(out).map_err(failed(out))?;
+        for stale in [PROXY_HISTORY, REPORT_JSON, REPORT_HTML] {
+            let path = out.join(stale);
+            remove(&path).map_err(failed(&path))?;
+        }
         let path = out.join(HISTORY);
         let file = File::create(&path).map_err(failed(&path))?;
         let kept =
@@ -97,12 +104,19 @@ impl Recording {
 
     /// Writes `report.json` and `report.html`.
     pub(crate) fn write_reports(&self, report: &Report) -> Result<(), RecordingError> {
-        for (name, text) in [("report.json", report.to_json()), ("report.html", report.to_html())] {
+        for (name, text) in [(REPORT_JSON, report.to_json()), (REPORT_HTML, report.to_html())] {
             let path = self.out.join(name);
             let written = text.and_then(|text| std::fs::write(&path, text));
             written.map_err(|source| RecordingError { path, source })?;
         }
         Ok(())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

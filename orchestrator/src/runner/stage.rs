@@ -49,7 +49,7 @@ pub(crate) enum StageError {
     #[error(transparent)]
     Child(#[from] ChildError),
     /// No session could be opened.
-    #[error("the load could not begin: {0}")]
+    #[error("the load could not begin")]
     Load(#[from] NotReady),
     /// Never: the target is our own proxy.
     #[error(transparent)]
@@ -123,8 +123,9 @@ impl Stage {
         &self.children
     }
 
-    /// Ends the load: what is in flight may finish.
+    /// Ends the load: what is in flight may finish, and so no fault may hold it up any more.
     pub(super) async fn end_load(&mut self, watch: &dyn Watch) {
+        self.remove_faults().await;
         if let Some(load) = self.load.take() {
             watch.news(News::Setting("ending the load"));
             load.stop().await;
@@ -134,13 +135,17 @@ impl Stage {
     /// Takes everything down, whatever is there.
     pub(super) async fn strike(&mut self) -> Result<(), StageError> {
         self.load = None;
+        self.remove_faults().await;
+        self.children.close(GRACE).await?;
+        self.parts = None;
+        Ok(())
+    }
+
+    async fn remove_faults(&self) {
         if let Some(parts) = &self.parts {
             // If the proxy is gone, so are its faults.
             let _ = parts.leases.remove_all().await;
         }
-        self.children.close(GRACE).await?;
-        self.parts = None;
-        Ok(())
     }
 
     fn parts(&self) -> &Parts {

@@ -93,7 +93,7 @@ pub enum ChildError {
     Silent {
         /// The child.
         name: String,
-        /// The last lines of the log.
+        /// The last line of the log.
         said: String,
     },
     /// It has ended.
@@ -227,6 +227,15 @@ impl Child {
     /// The last lines of its output.
     pub fn last_words(&self) -> String {
         self.0.log.tail()
+    }
+
+    /// What it said last, in one line, and where the rest is.
+    pub fn said_last(&self) -> String {
+        let log = self.log().display();
+        match self.0.log.last_line() {
+            Some(line) => format!("it said last: {line} (see {log})"),
+            None => format!("it said nothing (see {log})"),
+        }
     }
 
     /// Whether its command still runs.

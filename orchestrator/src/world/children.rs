@@ -172,7 +172,10 @@ impl Children {
         log: Log,
         mut handle: tokio::process::Child,
     ) -> Result<Child, ChildError> {
-        let silent = || ChildError::Silent { name: name.to_owned(), said: log.tail() };
+        let silent = || ChildError::Silent {
+            name: name.to_owned(),
+            said: log.last_line().unwrap_or_default(),
+        };
         let shim = handle.id().and_then(ProcessId::of).ok_or_else(silent)?;
         let orders = handle.stdin.take().ok_or_else(silent)?;
         let stdout = handle.stdout.take().ok_or_else(silent)?;
@@ -217,7 +220,10 @@ impl Children {
             Some(Report::NotStarted { reason }) => {
                 Err(ChildError::NotStarted { name: name.to_owned(), reason })
             }
-            _ => Err(ChildError::Silent { name: name.to_owned(), said: log.tail() }),
+            _ => Err(ChildError::Silent {
+                name: name.to_owned(),
+                said: log.last_line().unwrap_or_default(),
+            }),
         }
     }
 

@@ -35,6 +35,13 @@ impl Log {
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 
+    /// The last line of this life that says something: an error's one line quotes no more than that.
+    pub(super) fn last_line(&self) -> Option<String> {
+        let tail = self.tail();
+        let mut lines = tail.lines().rev().map(str::trim);
+        lines.find(|line| !line.is_empty()).map(str::to_owned)
+    }
+
     fn read_tail(&self) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
         let end = file.metadata()?.len();

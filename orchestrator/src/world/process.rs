@@ -1,7 +1,6 @@
 //! The `process` world: replicas as child processes of the drill. It needs nothing but the binary.
 
 use std::collections::BTreeMap;
-use std::iter::successors;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::children::Children;
 use super::ports::free_address;
 use super::ready::{self, Probe};
 use super::{Replica, WorldError};
+use crate::causes::in_words;
 use crate::shim::signal::Signal;
 
 /// How long a replica may take to end on a signal that it can catch.
@@ -197,15 +197,15 @@ impl ProcessWorld {
             exit = child.until_exited() => Err(WorldError::Ended {
                 name: name.to_owned(),
                 how: describe(exit),
-                said: last_words(&child),
+                said: child.said_last(),
             }),
             ready = ready::wait(slot.address, &self.config.ready, deadline) => {
                 ready.map_err(|error| WorldError::NotReady {
                     name: name.to_owned(),
                     address: slot.address,
                     deadline,
-                    why: chain(&error),
-                    said: last_words(&child),
+                    why: in_words(&error),
+                    said: child.said_last(),
                 })
             }
         }
@@ -288,19 +288,6 @@ impl Slot {
             process: running.map(Child::process),
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
-}
-
-fn last_words(child: &Child) -> String {
-    let said = child.last_words();
-    if said.is_empty() {
-        return format!("it said nothing (see {})", child.log().display());
-    }
-    format!("it said last (see {}):\n{said}", child.log().display())
 }
 
 #[cfg(test)]
