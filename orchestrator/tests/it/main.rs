@@ -1,6 +1,8 @@
 //! The edge of the orchestrator: real processes, real signals, real journals.
 
 mod architecture;
+mod cli;
+mod drills;
 mod heal;
 mod shim;
 mod support;
