@@ -70,8 +70,6 @@ pub(crate) enum Refusal {
     VersionUnknown(UnknownVersion),
     #[error("the MCP-Protocol-Version header is there more than once: send it once")]
     VersionRepeated,
-    #[error("the MCP-Protocol-Version header says {found}, but this session settled on {settled}")]
-    VersionDiffers { found: ProtocolVersion, settled: ProtocolVersion },
     #[error("the server is shutting down: try again in a moment")]
     Stopping,
     #[error(transparent)]

@@ -106,18 +106,14 @@ fn check_id(message: &Message<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// The session that a request names. No request but `initialize` goes without one.
+/// The session that a request names. No request but `initialize` goes without one. The version that
+/// the header names has to be one that this server speaks; that it is the settled one is a SHOULD
+/// of the client, and what was settled holds anyway (basic/transports, protocol version header).
 async fn require(server: &Server, headers: &HeaderMap) -> Result<Session, Refusal> {
-    let version = version_header(headers)?;
+    check_version(headers)?;
     let id = session_header(headers)?.ok_or(Refusal::SessionMissing)?;
     let session = server.store.find(id).await?;
-    let session = session.ok_or(Refusal::SessionUnknown)?;
-    match version {
-        Some(found) if found != session.version => {
-            Err(Refusal::VersionDiffers { found, settled: session.version })
-        }
-        _ => Ok(session),
-    }
+    session.ok_or(Refusal::SessionUnknown)
 }
 
 fn session_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
@@ -135,18 +131,19 @@ fn session_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok(Some(text))
 }
 
-/// What `MCP-Protocol-Version` says. Where it is absent, the session knows its version, which the
-/// specification prefers to its assumption of 2025-03-26.
-fn version_header(headers: &HeaderMap) -> Result<Option<ProtocolVersion>, Refusal> {
+/// Where `MCP-Protocol-Version` is absent, the session knows its version, which the specification
+/// prefers to its assumption of 2025-03-26.
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut values = headers.get_all(PROTOCOL_VERSION).into_iter();
     let Some(value) = values.next() else {
-        return Ok(None);
+        return Ok(());
     };
     if values.next().is_some() {
         return Err(Refusal::VersionRepeated);
     }
     let text = String::from_utf8_lossy(value.as_bytes());
-    text.parse().map(Some).map_err(Refusal::VersionUnknown)
+    let version: Result<ProtocolVersion, _> = text.parse();
+    version.map(drop).map_err(Refusal::VersionUnknown)
 }
 
 async fn initialize(

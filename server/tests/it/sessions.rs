@@ -118,15 +118,15 @@ async fn a_living_session_is_not_initialized_twice() {
 }
 
 #[tokio::test]
-async fn the_version_header_has_to_be_the_settled_one_or_absent() {
+async fn the_version_header_names_a_version_that_is_spoken_here_or_is_absent() {
     let server = server().await;
     let id = server.session("2025-06-18").await;
     let ask = || server.post(PING).session(&id);
     assert_eq!(ask().send().await.status, StatusCode::OK);
     for (version, status) in [
         ("2025-06-18", 200),
-        ("2025-03-26", 400),
-        ("2025-11-25", 400),
+        ("2025-03-26", 200),
+        ("2025-11-25", 200),
         ("2026-07-28", 400),
         ("nonsense", 400),
         ("", 400),
@@ -138,6 +138,15 @@ async fn the_version_header_has_to_be_the_settled_one_or_absent() {
     let twice =
         ask().another(PROTOCOL_VERSION, "2025-06-18").another(PROTOCOL_VERSION, "2025-06-18");
     twice.send().await.refuses(400, -32000, "more than once");
+}
+
+#[tokio::test]
+async fn the_version_header_does_not_change_what_a_session_settled_on() {
+    let server = server().await;
+    let id = server.session("2025-11-25").await;
+    let batch = server.post(format!("[{PING}]")).session(&id);
+    let answer = batch.header(PROTOCOL_VERSION, "2025-03-26").send().await;
+    answer.refuses(400, -32600, "this session speaks 2025-11-25");
 }
 
 #[tokio::test]
