@@ -3,14 +3,18 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
+use crate::group::Group;
 use crate::root;
+
+/// How long the output of a command that ended may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How many tests ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,33 +49,28 @@ pub(crate) fn cargo() -> Command {
     command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs a command to its end, and kills it at the deadline. What it prints is passed on.
+/// Runs a command to its end, or kills it at the deadline; in both cases with all that it started.
+/// What it prints is passed on.
 pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<Ended> {
     let name = describe(command);
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{name}`"))?;
-    let output = child.stdout.take().context("the output is a pipe")?;
-    let counted = counted_within(output, deadline);
-    if counted.is_none() {
-        let _ = child.kill(); // it may have ended just now
-    }
-    let status = child.wait().with_context(|| format!("cannot await `{name}`"))?;
-    match counted {
-        Some(counts) => Ok(Ended { success: status.success(), counts }),
-        None => bail!("`{name}` was killed: it did not end within {deadline:?}"),
-    }
+    let group = Group::start(command.stdout(Stdio::piped()));
+    let mut group = group.with_context(|| format!("cannot start `{name}`"))?;
+    let output = group.leader().stdout.take().context("the output is a pipe")?;
+    let counting = count(output);
+    let is_in_time = group.ends_within(deadline);
+    let status = group.end().with_context(|| format!("cannot await `{name}`"))?;
+    // The pipe has no holder left, but for one that fled from the group.
+    let counts = counting.recv_timeout(LAST_WORDS).unwrap_or_default();
+    ensure!(is_in_time, "`{name}` was killed: it did not end within {deadline:?}");
+    Ok(Ended { success: status.success(), counts })
 }
 
 /// Whether a command ends well; what it prints is dropped.
 pub(crate) fn succeeds(command: &mut Command, deadline: Duration) -> bool {
-    let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let Ok(mut child) = started else { return false };
-    let ended_in_time = drained_within(&mut child, deadline);
-    if !ended_in_time {
-        let _ = child.kill();
-    }
-    let success = child.wait().is_ok_and(|status| status.success());
-    ended_in_time && success
+    let started = Group::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let Ok(group) = started else { return false };
+    let is_in_time = group.ends_within(deadline);
+    group.end().is_ok_and(|status| status.success()) && is_in_time
 }
 
 fn describe(command: &Command) -> String {
@@ -80,21 +79,9 @@ fn describe(command: &Command) -> String {
     words.join(" ")
 }
 
-fn drained_within(child: &mut Child, deadline: Duration) -> bool {
-    let Some(mut output) = child.stdout.take() else {
-        return false;
-    };
-    let (done, ended) = channel();
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut output, &mut std::io::sink());
-        let _ = done.send(());
-    });
-    ended.recv_timeout(deadline) != Err(RecvTimeoutError::Timeout)
-}
-
-/// Passes lines on until the output ends; `None` if it does not in time.
-fn counted_within(output: impl Read + Send + 'static, deadline: Duration) -> Option<Counts> {
-    let (done, ended) = channel();
+/// Passes lines on until the output ends, and then tells what they counted.
+fn count(output: impl Read + Send + 'static) -> Receiver<Counts> {
+    let (done, counted) = channel();
     thread::spawn(move || {
         let mut counts = Counts::default();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
@@ -102,9 +89,9 @@ fn counted_within(output: impl Read + Send + 'static, deadline: Duration) -> Opt
             println!("{line}");
             counts = counts.plus(read_counts(&line).unwrap_or_default());
         }
-        let _ = done.send(counts);
+        let _ = done.send(counts); // nobody waits for the last words of one that fled
     });
-    ended.recv_timeout(deadline).ok()
+    counted
 }
 
 /// The counts of a summary line: `test result: ok. 3 passed; 0 failed; …` of cargo test, or

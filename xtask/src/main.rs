@@ -2,6 +2,8 @@
 
 mod ci;
 mod command;
+mod group;
+mod interrupt;
 mod part;
 mod peers;
 mod replica;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use part::{all_well, table};
 
 /// What developers of Squall run, and what CI runs.
 #[derive(Parser)]
@@ -26,29 +29,28 @@ enum Command {
     /// Runs every test that this machine can run, and names those that it cannot.
     ///
     /// A part that is missing is skipped, unless `SQUALL_REQUIRE` (a comma-separated list, such as
-    /// `python`) names it: then it is a failure.
+    /// `python,node`) names it: then it is a failure.
     Test {
         /// Installs what the tests need first (as root on Debian; elsewhere it says what is missing)
         #[arg(long)]
         setup: bool,
     },
-    /// Checks format and lints, then runs `test --setup`.
+    /// Checks format and lints, and runs what `test --setup` runs.
     Ci,
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Test { setup } => Ok(test::run(setup)),
+    let command = Cli::parse().command;
+    if let Err(error) = interrupt::hear() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let parts = match command {
+        Command::Test { setup } => test::run(setup),
         Command::Ci => ci::run(),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    println!("{}", table(&parts));
+    if all_well(&parts) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The root of the workspace.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::{Counts, Ended};
 
@@ -17,23 +17,23 @@ pub(crate) enum Outcome {
 /// A part of the run under its name.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) outcome: Outcome,
 }
 
 impl Part {
-    pub(crate) fn of(name: &'static str, ended: Result<Ended>) -> Self {
+    pub(crate) fn of(name: impl Into<String>, ended: Result<Ended>) -> Self {
         let outcome = match ended {
             Ok(Ended { counts, success: true }) if counts.failed == 0 => Outcome::Ok(counts),
             Ok(Ended { counts, .. }) => Outcome::Failed { counts, why: "see above".to_owned() },
             Err(error) => Outcome::Failed { counts: Counts::default(), why: format!("{error:#}") },
         };
-        Self { name, outcome }
+        Self { name: name.into(), outcome }
     }
 
     /// A part that lacks something: skipped, or failed where `required` (the value of
     /// `SQUALL_REQUIRE`) names that something.
-    pub(crate) fn lacking(name: &'static str, need: &str, why: String, required: &str) -> Self {
+    pub(crate) fn lacking(name: String, need: &str, why: String, required: &str) -> Self {
         let outcome = if required.split(',').any(|one| one.trim() == need) {
             Outcome::Failed {
                 counts: Counts::default(),
@@ -44,6 +44,13 @@ impl Part {
         };
         Self { name, outcome }
     }
+}
+
+/// Tests of which not one ran are no success.
+pub(crate) fn with_tests(ended: Result<Ended>) -> Result<Ended> {
+    let ended = ended?;
+    ensure!(ended.counts.passed + ended.counts.failed > 0, "it ended without a test");
+    Ok(ended)
 }
 
 /// Whether no part failed.
@@ -69,7 +76,7 @@ pub(crate) fn table(parts: &[Part]) -> String {
         };
         sum = sum.plus(counts);
         let line = format!(
-            "{name:<32} {word:<8} {:>5} passed {:>4} failed  {note}",
+            "{name:<36} {word:<8} {:>5} passed {:>4} failed  {note}",
             counts.passed, counts.failed
         );
         let _ = writeln!(out, "{}", line.trim_end()); // a String takes everything
@@ -102,6 +109,9 @@ mod tests {
             (Part::of("p", Ok(ended(true, 3, 1))), false),
             (Part::of("p", Ok(ended(false, 3, 0))), false),
             (Part::of("p", Err(anyhow::anyhow!("no such file"))), false),
+            (Part::of("p", Ok(ended(true, 0, 0))), true),
+            (Part::of("p", with_tests(Ok(ended(true, 0, 0)))), false),
+            (Part::of("p", with_tests(Ok(ended(true, 1, 0)))), true),
         ] {
             assert_eq!(all_well(&[part]), is_ok);
         }
@@ -116,7 +126,7 @@ mod tests {
             ("python", false),
             ("docker, python", false),
         ] {
-            let part = Part::lacking("p", "python", "missing".to_owned(), required);
+            let part = Part::lacking("p".to_owned(), "python", "missing".to_owned(), required);
             assert_eq!(all_well(&[part]), is_ok, "{required}");
         }
     }
@@ -127,7 +137,7 @@ mod tests {
             Part::of("workspace", Ok(ended(true, 30, 0))),
             Part::of("peer", Err(anyhow::anyhow!("it does not start"))),
             Part {
-                name: "other peer",
+                name: "other peer".to_owned(),
                 outcome: Outcome::Skipped { why: "python3 is missing".to_owned() },
             },
         ];

@@ -1,76 +1,117 @@
-//! Clients that somebody else wrote, against `squall server`, directly and through `squall proxy`.
+//! THE list of clients that somebody else wrote, each run against `squall server`, directly and
+//! through `squall proxy`.
+
+mod python;
+mod typescript;
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{Ended, cargo, command, run};
-use crate::part::Part;
+use crate::command::{Ended, cargo, run};
+use crate::part::{Part, with_tests};
 use crate::replica::Replica;
-use crate::{root, setup};
-
-const DIRECT: &str = "python client, direct";
-const PROXIED: &str = "python client, through the proxy";
-/// The word for this in `SQUALL_REQUIRE`.
-const NEED: &str = "python";
 
 const BUILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const CLIENT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// Runs the Python client against both.
-pub(crate) fn run_all() -> Vec<Part> {
-    let python = match python() {
-        Ok(python) => python,
-        Err(error) => {
-            let why = format!("{error:#}");
-            let required = env::var("SQUALL_REQUIRE").unwrap_or_default();
-            return [DIRECT, PROXIED]
-                .map(|name| Part::lacking(name, NEED, why.clone(), &required))
-                .into();
+/// A client of an official SDK.
+#[derive(Clone, Copy)]
+enum Peer {
+    Python,
+    Typescript,
+}
+
+/// A client that can be run: the command lacks the URL only.
+struct Installed(Vec<PathBuf>);
+
+impl Peer {
+    const ALL: [Self; 2] = [Self::Python, Self::Typescript];
+
+    fn name(self, way: &str) -> String {
+        let client = match self {
+            Self::Python => "python client",
+            Self::Typescript => "typescript client",
+        };
+        format!("{client}, {way}")
+    }
+
+    /// The word for what it lives on in `SQUALL_REQUIRE`.
+    fn need(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Typescript => "node",
         }
-    };
-    let started = squall().and_then(|squall| {
-        let server = Replica::start(&squall, &["server", "--listen", "127.0.0.1:0"])?;
-        Ok((squall, server))
-    });
-    let (squall, server) = match started {
-        Ok(started) => started,
-        Err(error) => return [DIRECT, PROXIED].map(|name| failure(name, &error)).into(),
-    };
-    vec![
-        Part::of(DIRECT, client(&python, &server)),
-        Part::of(PROXIED, through_proxy(&python, &squall, &server)),
-    ]
+    }
+
+    fn install(self) -> Result<Installed> {
+        match self {
+            Self::Python => python::install(),
+            Self::Typescript => typescript::install(),
+        }
+    }
 }
 
-fn failure(name: &'static str, error: &anyhow::Error) -> Part {
-    Part::of(name, Err(anyhow::anyhow!("{error:#}")))
+/// Runs every client against both.
+pub(crate) fn run_all() -> Vec<Part> {
+    let required = env::var("SQUALL_REQUIRE").unwrap_or_default();
+    let squall = squall();
+    let run_one = |peer: Peer| match (peer.install(), &squall) {
+        (Err(error), _) => both_ways(|way| {
+            Part::lacking(peer.name(way), peer.need(), format!("{error:#}"), &required)
+        }),
+        (Ok(_), Err(error)) => both_ways(|way| failure(peer, way, error)),
+        (Ok(client), Ok(squall)) => against(peer, &client, squall),
+    };
+    Peer::ALL.into_iter().flat_map(run_one).collect()
 }
 
-fn through_proxy(python: &Path, squall: &Path, server: &Replica) -> Result<Ended> {
+fn both_ways(part: impl Fn(&str) -> Part) -> Vec<Part> {
+    ["direct", "through the proxy"].map(part).into()
+}
+
+fn failure(peer: Peer, way: &str, error: &anyhow::Error) -> Part {
+    Part::of(peer.name(way), Err(anyhow::anyhow!("{error:#}")))
+}
+
+fn against(peer: Peer, client: &Installed, squall: &Path) -> Vec<Part> {
+    let server = match Replica::start(squall, &["server", "--listen", "127.0.0.1:0"]) {
+        Ok(server) => server,
+        Err(error) => return both_ways(|way| failure(peer, way, &error)),
+    };
+    both_ways(|way| {
+        let ended = match way {
+            "direct" => talk(client, &server),
+            _ => through_proxy(client, squall, &server),
+        };
+        Part::of(peer.name(way), with_tests(ended))
+    })
+}
+
+fn through_proxy(client: &Installed, squall: &Path, server: &Replica) -> Result<Ended> {
     let arguments =
         ["proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", &server.base];
     let proxy = Replica::start(squall, &arguments)?;
-    client(python, &proxy)
+    talk(client, &proxy)
 }
 
-fn client(python: &Path, target: &Replica) -> Result<Ended> {
-    let url = format!("{}/mcp", target.base);
-    let mut client = command(python);
-    client.arg("tests/peers/python_client.py").arg(url);
-    let ended = run(&mut client, CLIENT_DEADLINE)?;
-    ensure!(ended.counts.passed + ended.counts.failed > 0, "the client ended without a check");
-    Ok(ended)
+fn talk(Installed(words): &Installed, target: &Replica) -> Result<Ended> {
+    let (program, script) = words.split_first().context("a client is a command")?;
+    let mut client = crate::command::command(program);
+    client.args(script).arg(format!("{}/mcp", target.base));
+    run(&mut client, CLIENT_DEADLINE)
 }
 
 /// Builds the `squall` binary, which cargo puts beside this one.
 fn squall() -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--package", "squall", "--bin", "squall"]);
+    // Of the whole workspace, so that it is built with the features that its tests were built with.
+    build.args(["build", "--workspace", "--bin", "squall"]);
     ensure!(run(&mut build, BUILD_DEADLINE)?.success, "`squall` does not build");
     let here = env::current_exe().context("cannot tell where this program lies")?;
     let squall = here.with_file_name(format!("squall{}", env::consts::EXE_SUFFIX));
@@ -78,29 +119,22 @@ fn squall() -> Result<PathBuf> {
     Ok(squall)
 }
 
-/// The interpreter of a virtual environment under `target/` that has what the client needs.
-fn python() -> Result<PathBuf> {
-    let home = root().join("target/peers/python");
-    let python = home.join("bin/python");
-    let wanted = read(&root().join("tests/peers/requirements.txt"))?;
-    let stamp = home.join("installed.txt");
-    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
+fn install_with(command: &mut Command, otherwise: &str) -> Result<()> {
+    ensure!(run(command, INSTALL_DEADLINE)?.success, "{otherwise}");
+    Ok(())
+}
+
+/// What was installed last, to be compared with what is wanted.
+struct Stamp(PathBuf);
+
+impl Stamp {
+    fn says(&self, wanted: &str) -> bool {
+        fs::read_to_string(&self.0).is_ok_and(|installed| installed == wanted)
     }
-    if !setup::has_python() {
-        bail!("python3 with venv is missing (Debian: python3-venv)");
+
+    fn set(&self, wanted: &str) -> Result<()> {
+        fs::write(&self.0, wanted).with_context(|| format!("cannot write {}", self.0.display()))
     }
-    let mut create = command("python3");
-    create.args(["-m", "venv", "--clear"]).arg(&home);
-    let created = run(&mut create, INSTALL_DEADLINE)?;
-    ensure!(created.success, "no virtual environment at {}", home.display());
-    let mut install = command(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    install.args(["--requirement", "tests/peers/requirements.txt"]);
-    let installed = run(&mut install, INSTALL_DEADLINE)?;
-    ensure!(installed.success, "pip could not install tests/peers/requirements.txt");
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(python)
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -10,12 +10,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::command::command;
+use crate::group::Group;
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running process. It is killed when this is dropped.
+/// A running process, and all that it started.
 pub(crate) struct Replica {
-    child: Child,
+    /// Killed when this is dropped.
+    _group: Group,
     /// `http://HOST:PORT`, without a path.
     pub(crate) base: String,
 }
@@ -24,30 +26,20 @@ impl Replica {
     /// Starts `program` and waits for the line `… listening on http://…` on its standard error.
     pub(crate) fn start(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Self> {
         let name = arguments.first().copied().unwrap_or("squall");
-        let child = command(program)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start `squall {name}`"))?;
-        let mut replica = Self { child, base: String::new() };
-        let log = replica.child.stderr.take().context("the log is a pipe")?;
+        let mut command = command(program);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        let started = Group::start(&mut command);
+        let mut group = started.with_context(|| format!("cannot start `squall {name}`"))?;
+        let log = group.leader().stderr.take().context("the log is a pipe")?;
         let (found, address) = channel();
         thread::spawn(move || watch(log, &found));
-        replica.base = address.recv_timeout(START_DEADLINE).with_context(|| {
+        let base = address.recv_timeout(START_DEADLINE).with_context(|| {
             format!(
                 "`squall {name}` ended or stayed silent for {START_DEADLINE:?}: \
                  a line `listening on http://…` was expected"
             )
         })?;
-        Ok(replica)
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended by itself
-        let _ = self.child.wait();
+        Ok(Self { _group: group, base })
     }
 }
 

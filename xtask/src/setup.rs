@@ -3,46 +3,95 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::command::{command, run, succeeds};
+use crate::command::{cargo, command, run, succeeds};
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// The packages that bring Python with virtual environments on Debian.
-const PACKAGES: [&str; 2] = ["python3", "python3-venv"];
+/// Python 3.10 or newer, which can make virtual environments.
+const PYTHON: [&str; 2] =
+    ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"];
+/// Node 18 or newer.
+const NODE: [&str; 2] = ["-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)"];
 
 /// Whether virtual environments can be made here.
 pub(crate) fn has_python() -> bool {
-    let mut probe = command("python3");
-    succeeds(probe.args(["-c", "import venv, ensurepip"]), PROBE_DEADLINE)
+    probe("python3", &PYTHON)
+}
+
+/// Whether packages of npm can be installed and run here.
+pub(crate) fn has_node() -> bool {
+    has_node_itself() && has_npm()
+}
+
+fn has_node_itself() -> bool {
+    probe("node", &NODE)
+}
+
+fn has_npm() -> bool {
+    probe("npm", &["--version"])
+}
+
+fn probe(program: &str, arguments: &[&str]) -> bool {
+    succeeds(command(program).args(arguments), PROBE_DEADLINE)
 }
 
 /// Installs what is missing, or says what it is. Whether that helped shows when it is needed.
 pub(crate) fn install() {
-    if has_python() {
+    let packages = missing_packages();
+    if packages.is_empty() {
         return;
     }
-    let packages = PACKAGES.join(" ");
+    let names = packages.join(" ");
     if !is_debian_root() {
-        eprintln!("missing: {packages} (installed by --setup as root on Debian only)");
+        eprintln!("missing: {names} (installed by --setup as root on Debian only)");
         return;
     }
-    eprintln!("installing {packages}");
+    eprintln!("installing {names}");
     apt_get(&["update"]);
-    apt_get(&[&["install", "--yes", "--no-install-recommends"], &PACKAGES[..]].concat());
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], &*packages].concat());
+}
+
+/// The Debian packages that bring what is missing, and nothing that is there from elsewhere.
+fn missing_packages() -> Vec<&'static str> {
+    let parts: [(bool, &[&str]); 3] = [
+        (has_python(), &["python3", "python3-venv"]),
+        (has_node_itself(), &["nodejs"]),
+        (has_npm(), &["npm"]),
+    ];
+    let missing = parts.into_iter().filter(|(is_there, _)| !is_there);
+    missing.flat_map(|(_, packages)| packages.iter().copied()).collect()
+}
+
+/// Installs the parts of the toolchain that format and lint, where rustup has left them out.
+pub(crate) fn install_components() {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if succeeds(cargo().args([subcommand, "--version"]), PROBE_DEADLINE) {
+            continue;
+        }
+        eprintln!("installing {component}");
+        let mut rustup = command("rustup");
+        report(&format!("rustup component add {component}"), {
+            run(rustup.args(["component", "add", component]), INSTALL_DEADLINE)
+        });
+    }
 }
 
 fn is_debian_root() -> bool {
-    let is_root = succeeds(command("sh").args(["-c", "test $(id -u) = 0"]), PROBE_DEADLINE);
-    is_root && Path::new("/etc/debian_version").exists()
+    probe("sh", &["-c", "test $(id -u) = 0"]) && Path::new("/etc/debian_version").exists()
 }
 
 fn apt_get(arguments: &[&str]) {
     let mut apt_get = command("apt-get");
     apt_get.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    match run(&mut apt_get, INSTALL_DEADLINE) {
+    let name = format!("apt-get {}", arguments.join(" "));
+    report(&name, run(&mut apt_get, INSTALL_DEADLINE));
+}
+
+fn report(name: &str, ended: anyhow::Result<crate::command::Ended>) {
+    match ended {
         Ok(ended) if ended.success => {}
-        Ok(_) => eprintln!("apt-get {} failed", arguments.join(" ")),
+        Ok(_) => eprintln!("`{name}` failed"),
         Err(error) => eprintln!("{error:#}"),
     }
 }

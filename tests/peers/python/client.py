@@ -1,6 +1,6 @@
 """A client of the official Python SDK that talks to `squall server`, directly or through the proxy.
 
-Usage: python_client.py URL, where URL names the MCP endpoint (http://127.0.0.1:PORT/mcp).
+Usage: client.py URL, where URL names the MCP endpoint (http://127.0.0.1:PORT/mcp).
 Prints a line for each check and `N passed, N failed` at the end; exit code 1 if one failed.
 """
 
