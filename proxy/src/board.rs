@@ -23,10 +23,16 @@ pub(crate) struct LiveFault {
     pub(crate) fault: Fault,
     /// Tells this fault from others that had its id before.
     serial: u64,
-    matches: AtomicU64,
-    hits: AtomicU64,
+    /// Shared with the faults that had its place before.
+    counters: Arc<Counters>,
     ends_at: Mutex<Option<Instant>>,
     ended: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    matches: AtomicU64,
+    hits: AtomicU64,
 }
 
 /// A fault that fired, and what it decided.
@@ -37,25 +43,24 @@ pub(crate) struct Decision<V> {
 }
 
 impl LiveFault {
-    fn new(fault: Fault, serial: u64, counters: (u64, u64)) -> Self {
+    fn new(fault: Fault, serial: u64, counters: Arc<Counters>) -> Self {
         Self {
-            ends_at: Mutex::new(fault.lease.map(|lease| Instant::now() + lease)),
+            ends_at: Mutex::new(fault.lease.and_then(end_of)),
             fault,
             serial,
-            matches: counters.0.into(),
-            hits: counters.1.into(),
+            counters,
             ended: CancellationToken::new(),
         }
     }
 
     /// How often traffic fitted the scope.
     pub(crate) fn matches(&self) -> u64 {
-        self.matches.load(Ordering::Relaxed)
+        self.counters.matches.load(Ordering::Relaxed)
     }
 
     /// How often it fired.
     pub(crate) fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
+        self.counters.hits.load(Ordering::Relaxed)
     }
 
     /// The time left on its lease.
@@ -68,12 +73,13 @@ impl LiveFault {
         self.ended.cancelled().await;
     }
 
-    fn counters(&self) -> (u64, u64) {
-        (self.matches(), self.hits())
+    /// Whether it is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     fn decide(&self, seed: Seed, key: DrawKey) -> Option<Verdict> {
-        let nth = self.matches.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = self.counters.matches.fetch_add(1, Ordering::Relaxed) + 1;
         let mut draw = seed.draw(self.fault.id.as_str(), key);
         if !self.fault.chance.fires(nth, &mut draw) || !self.take_hit() {
             return None;
@@ -84,7 +90,7 @@ impl LiveFault {
     fn take_hit(&self) -> bool {
         let most = self.fault.chance.max_hits.unwrap_or(u64::MAX);
         let take = |hits| (hits < most).then_some(hits + 1);
-        self.hits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        self.counters.hits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
@@ -195,7 +201,7 @@ impl Board {
         if all.len() >= MOST_FAULTS {
             return Err(EditError::Full);
         }
-        let live = Arc::new(LiveFault::new(fault, serial.next(), (0, 0)));
+        let live = Arc::new(LiveFault::new(fault, serial.next(), Arc::default()));
         all.push(live.clone());
         self.publish(all);
         Ok(live)
@@ -209,7 +215,7 @@ impl Board {
         let Some(place) = all.iter_mut().find(|live| live.fault.id == fault.id) else {
             return Err(EditError::Unknown(fault.id));
         };
-        let live = Arc::new(LiveFault::new(fault, serial.next(), place.counters()));
+        let live = Arc::new(LiveFault::new(fault, serial.next(), place.counters.clone()));
         let old = std::mem::replace(place, live.clone());
         self.publish(all);
         old.ended.cancel();
@@ -235,7 +241,7 @@ impl Board {
         let snapshot = self.snapshot();
         let live = snapshot.find(id).ok_or_else(|| EditError::Unknown(id.clone()))?;
         let lease = lease.or(live.fault.lease).ok_or_else(|| EditError::NoLease(id.clone()))?;
-        *live.ends_at.lock() = Some(Instant::now() + lease);
+        *live.ends_at.lock() = end_of(lease);
         self.changed.send_replace(());
         Ok(live.clone())
     }
@@ -353,6 +359,11 @@ impl Board {
 #[derive(Debug, Default)]
 pub(crate) struct Met(u64);
 
+/// The end of a lease that begins now; none for one beyond the end of time.
+fn end_of(lease: Duration) -> Option<Instant> {
+    Instant::now().checked_add(lease)
+}
+
 async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
@@ -399,7 +410,8 @@ mod tests {
     fn a_fault_is_spent_after_max_hits() {
         let board = board([status("a", r#","chance":{"max_hits":3}"#)]);
         assert_eq!(hits(&board, 10), 3);
-        assert_eq!(board.snapshot().faults()[0].counters(), (10, 3));
+        let live = board.snapshot().faults()[0].clone();
+        assert_eq!((live.matches(), live.hits()), (10, 3));
     }
 
     #[test]
@@ -429,6 +441,39 @@ mod tests {
         assert!(old.ended.is_cancelled());
         assert_eq!(board.snapshot().faults()[0].hits(), 2);
         assert_eq!(hits(&board, 1), 1, "b fires now");
+    }
+
+    #[test]
+    fn hits_that_race_with_a_replacement_count_towards_the_same_limit() {
+        let spent = || status("a", r#","chance":{"max_hits":100}"#);
+        let board = board([spent()]);
+        let total: u64 = std::thread::scope(|scope| {
+            let traffic = [(); 4].map(|()| scope.spawn(|| hits(&board, 500)));
+            for _ in 0..200 {
+                board.replace(spent()).expect("a is there");
+            }
+            traffic.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(total, 100);
+        assert_eq!(board.snapshot().faults()[0].matches(), 2000);
+    }
+
+    #[test]
+    fn the_nth_match_fires_once_however_many_come_at_a_time() {
+        let board = board([status("a", r#","chance":{"nth":700}"#)]);
+        let total: u64 = std::thread::scope(|scope| {
+            let traffic = [(); 4].map(|()| scope.spawn(|| hits(&board, 500)));
+            traffic.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(total, 1);
+    }
+
+    #[test]
+    fn a_lease_beyond_the_end_of_time_has_no_end() {
+        let board = board([status("a", r#","lease":"500000000000years""#)]);
+        assert_eq!(board.snapshot().faults()[0].time_left(), None);
+        let id = "a".parse().expect("an id");
+        board.renew(&id, Some(Duration::MAX)).expect("it has a lease");
     }
 
     #[test]

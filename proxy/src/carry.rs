@@ -4,8 +4,10 @@
 //! frees at once what it held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -47,7 +49,7 @@ pub(crate) async fn connection(
     let Decision { fault, verdict } = decision;
     match verdict {
         ConnectionVerdict::Wait(time) => {
-            pause(delay.clone(), Instant::now() + time, vec![fault]).await;
+            pause(delay.clone(), Instant::now(), vec![(time, fault)]).await;
         }
         ConnectionVerdict::Stall => fault.ended().await,
         ConnectionVerdict::Reset => {
@@ -58,14 +60,25 @@ pub(crate) async fn connection(
     Onwards::Serve
 }
 
-/// Resolves at the moment, or as soon as all the faults have ended.
-pub(crate) async fn pause(delay: Delay, moment: Instant, faults: Vec<Arc<LiveFault>>) {
-    let ended = join_all(faults.iter().map(|fault| fault.ended()));
-    tokio::select! {
-        () = delay.until(moment) => {}
-        _ = ended => {}
+/// Waits for as long as the faults say, counted from `start`. A fault that ends takes its share of
+/// the time away.
+pub(crate) async fn pause(delay: Delay, start: Instant, mut waits: Vec<Share>) {
+    loop {
+        waits.retain(|(_, fault)| !fault.has_ended());
+        if waits.is_empty() {
+            return;
+        }
+        let time: Duration = waits.iter().map(|(time, _)| *time).sum();
+        let mut ended: FuturesUnordered<_> = waits.iter().map(|(_, fault)| fault.ended()).collect();
+        tokio::select! {
+            () = delay.until(start + time) => return,
+            _ = ended.next() => {}
+        }
     }
 }
+
+/// What one fault contributes to a wait.
+pub(crate) type Share = (Duration, Arc<LiveFault>);
 
 /// What becomes of an exchange after its verdicts.
 #[derive(Debug)]
@@ -90,7 +103,7 @@ pub(crate) async fn exchange(
     for Decision { fault, verdict } in decisions {
         match verdict {
             ExchangeVerdict::Wait(time) => {
-                pause(delay.clone(), Instant::now() + time, vec![fault]).await;
+                pause(delay.clone(), Instant::now(), vec![(time, fault)]).await;
             }
             ExchangeVerdict::Reply(answer) => {
                 return Course::Answer(Box::new(reply(&answer, exchange)));

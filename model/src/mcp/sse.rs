@@ -58,6 +58,11 @@ impl Splitter {
         self.buffer.extend_from_slice(chunk);
     }
 
+    /// What is held of pieces that are not complete yet.
+    pub fn unfinished(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The next piece that is complete, if there is one.
     pub fn next_piece(&mut self) -> Option<Piece> {
         while let Some(&byte) = self.buffer.get(self.scanned) {

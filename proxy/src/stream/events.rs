@@ -20,8 +20,8 @@ use squall_model::verdict::MessageVerdict;
 use tokio::time::Instant;
 
 use super::{BodyError, poll_incoming};
-use crate::board::{Board, Decision, LiveFault};
-use crate::carry;
+use crate::board::{Board, Decision};
+use crate::carry::{self, Share};
 use crate::classify::Exchange;
 use crate::connection::Link;
 use crate::delay::Delay;
@@ -64,7 +64,15 @@ pub(crate) struct EventStream {
 #[derive(Debug)]
 struct Stamped {
     bytes: Bytes,
-    release: Option<(Instant, Vec<Arc<LiveFault>>)>,
+    /// When it came, and what holds it.
+    release: Option<(Instant, Vec<Share>)>,
+}
+
+impl Stamped {
+    /// What it costs to hold it: events may be as short as one byte.
+    fn cost(bytes: &Bytes) -> usize {
+        bytes.len() + size_of::<Self>() + size_of::<Share>()
+    }
 }
 
 impl fmt::Debug for EventStream {
@@ -128,16 +136,18 @@ impl EventStream {
         let Some(head) = self.line.front_mut() else {
             return Poll::Ready(None);
         };
-        if let Some((moment, faults)) = head.release.take() {
-            let pause = carry::pause(self.context.delay.clone(), moment, faults);
+        if let Some((came, waits)) = head.release.take() {
+            let pause = carry::pause(self.context.delay.clone(), came, waits);
             self.pause = Some(Box::pin(pause));
         }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(context));
             self.pause = None;
         }
-        let head = self.line.pop_front().map(|head| head.bytes).unwrap_or_default();
-        self.line_bytes -= head.len();
+        let Some(Stamped { bytes: head, .. }) = self.line.pop_front() else {
+            return Poll::Ready(None);
+        };
+        self.line_bytes -= Stamped::cost(&head);
         Poll::Ready(Some(head))
     }
 
@@ -166,8 +176,9 @@ impl EventStream {
     }
 
     fn take(&mut self, chunk: &Bytes) {
+        let is_held = self.splitter.unfinished().len() > self.passed;
         self.splitter.push(chunk);
-        if self.line.is_empty() && !self.context.board.snapshot().acts_on_messages() {
+        if !is_held && self.line.is_empty() && !self.context.board.snapshot().acts_on_messages() {
             self.pass(chunk);
         } else {
             self.examine();
@@ -194,7 +205,9 @@ impl EventStream {
                     self.decide(bytes);
                 }
                 // The client has its beginning, or it is too large to look at.
-                Piece::Event(bytes) | Piece::Oversized(bytes) => {
+                piece => {
+                    self.events += u64::from(matches!(piece, Piece::Event(_)));
+                    let bytes = piece.into_bytes();
                     let bytes = bytes.slice(begun.min(bytes.len())..);
                     self.push(bytes, None);
                 }
@@ -223,14 +236,10 @@ impl EventStream {
     }
 
     fn carry_out(&mut self, bytes: Bytes, decisions: Vec<Decision<MessageVerdict>>) {
-        let mut release = Instant::now();
-        let mut faults = Vec::new();
+        let mut waits = Vec::new();
         for Decision { fault, verdict } in decisions {
             match verdict {
-                MessageVerdict::Delay(time) => {
-                    release += time;
-                    faults.push(fault);
-                }
+                MessageVerdict::Delay(time) => waits.push((time, fault)),
                 MessageVerdict::Drop => return,
                 MessageVerdict::Reset => {
                     self.context.link.reset();
@@ -240,15 +249,15 @@ impl EventStream {
                 }
             }
         }
-        let release = (!faults.is_empty()).then_some((release, faults));
+        let release = (!waits.is_empty()).then(|| (Instant::now(), waits));
         self.push(bytes, release);
     }
 
-    fn push(&mut self, bytes: Bytes, release: Option<(Instant, Vec<Arc<LiveFault>>)>) {
+    fn push(&mut self, bytes: Bytes, release: Option<(Instant, Vec<Share>)>) {
         if bytes.is_empty() {
             return;
         }
-        self.line_bytes += bytes.len();
+        self.line_bytes += Stamped::cost(&bytes);
         self.line.push_back(Stamped { bytes, release });
     }
 

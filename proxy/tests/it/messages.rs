@@ -113,3 +113,108 @@ async fn a_client_that_leaves_is_seen_by_the_server() {
     drop(client);
     server.end().await;
 }
+
+#[tokio::test]
+async fn half_an_event_that_was_held_is_not_lost_when_the_fault_goes() {
+    let (proxy, mut client, mut server) = stream().await;
+    proxy
+        .add(r#"{"id":"f","match":{"method":"notifications/n1"},"effect":{"drop":{"at":"message"}}}"#)
+        .await;
+    let event = notification(2);
+    let (start, rest) = event.split_at(20);
+    // The first event is in front, so that its loss says that the half behind it has arrived.
+    server.send(chunk(&(notification(1) + start))).await;
+    while proxy.hits("f").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    proxy.admin.clear().await.expect("the proxy runs");
+    server.send(chunk(&(rest.to_owned() + &notification(3)))).await;
+    server.send("0\r\n\r\n").await;
+    let mut got = String::new();
+    while let Some(part) = client.chunk().await {
+        got += &part;
+    }
+    assert_eq!(got, notification(2) + &notification(3));
+}
+
+#[tokio::test]
+async fn of_two_delays_the_one_that_is_removed_takes_its_share_away() {
+    let (proxy, mut client, mut server) = stream().await;
+    for (id, delay) in [("long", "1h"), ("short", "1ms")] {
+        proxy
+            .add(&format!(
+                r#"{{"id":"{id}","effect":{{"latency":{{"delay":"{delay}","at":"message"}}}}}}"#
+            ))
+            .await;
+    }
+    server.send(chunk(&notification(1))).await;
+    while proxy.hits("short").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    proxy.admin.remove(&"long".parse().expect("an id")).await.expect("it is live");
+    assert_eq!(client.chunk().await, Some(notification(1)));
+}
+
+#[tokio::test]
+async fn a_hundred_delayed_events_wait_side_by_side_and_their_end_behind_them() {
+    let (proxy, mut client, mut server) = stream().await;
+    proxy.add(r#"{"id":"f","effect":{"latency":{"delay":"1h","at":"message"}}}"#).await;
+    let events: Vec<_> = (0..100).map(notification).collect();
+    for event in &events {
+        server.send(chunk(event)).await;
+    }
+    server.send("0\r\n\r\n").await;
+    // All are stamped while the first still waits: the delays do not add up.
+    while proxy.hits("f").await < 100 {
+        tokio::task::yield_now().await;
+    }
+    proxy.admin.clear().await.expect("the proxy runs");
+    for event in &events {
+        assert_eq!(client.chunk().await.as_ref(), Some(event));
+    }
+    assert_eq!(client.chunk().await, None);
+}
+
+#[tokio::test]
+async fn a_full_delay_line_makes_the_server_wait() {
+    let (proxy, client, mut server) = stream().await;
+    proxy.add(r#"{"id":"f","effect":{"latency":{"delay":"1h","at":"message"}}}"#).await;
+    let flood = tokio::spawn(async move {
+        let many = chunk(&":\n\n".repeat(20_000));
+        while server.try_send(&many).await {}
+    });
+    // It grows until the line is full, and then stays as it is.
+    let mut hits = 0;
+    loop {
+        let before = std::mem::replace(&mut hits, proxy.hits("f").await);
+        if hits > 50_000 && hits == before && stays(&proxy, hits).await {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(hits < 400_000, "{hits} events are held, in far more memory than 16 MiB");
+    // The client's leaving frees it all, and tells the server.
+    drop(client);
+    flood.await.expect("the server's end ends");
+}
+
+async fn stays(proxy: &Running, hits: u64) -> bool {
+    for _ in 0..200 {
+        if proxy.hits("f").await != hits {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_events_wait_is_seen_by_the_server() {
+    let (proxy, client, mut server) = stream().await;
+    proxy.add(r#"{"id":"f","effect":{"latency":{"delay":"1h","at":"message"}}}"#).await;
+    server.send(chunk(&notification(1))).await;
+    while proxy.hits("f").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    server.end().await;
+}
