@@ -63,11 +63,6 @@ impl Exchange {
         let method = self.messages.first().and_then(|message| message.method.as_deref());
         Hit { operation: self.operation, session: self.session.as_deref(), method }
     }
-
-    /// Whether it asks for a new session.
-    pub(crate) fn is_initialize(&self) -> bool {
-        self.messages.iter().any(|message| message.method.as_deref() == Some("initialize"))
-    }
 }
 
 /// Reads what a request is. Gives back its body, whole, for forwarding.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use squall_model::fault::FaultId;
 use squall_model::mcp::header;
@@ -35,7 +37,10 @@ pub(crate) async fn serve(
     link: Arc<Link>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Aborted> {
-    let (mut parts, body) = request.into_parts();
+    if request.method() == Method::CONNECT {
+        return Ok(no_tunnel());
+    }
+    let (parts, body) = request.into_parts();
     let (exchange, body) = classify(&parts, body, &proxying.board).await?;
     let mut touched = Vec::new();
 
@@ -49,11 +54,8 @@ pub(crate) async fn serve(
         Course::Abort => return Err(Aborted::ByFault),
     }
 
-    strip_hop_by_hop(&mut parts.headers);
-    parts.uri = origin_form(&parts.uri);
-    parts.version = http::Version::HTTP_11;
     let home = proxying.home(&exchange);
-    let sent = proxying.upstreams.send(&link.pool, home, Request::from_parts(parts, body)).await;
+    let sent = proxying.upstreams.send(&link.pool, home, for_upstream(parts, body)).await;
     let (upstream, response) = match sent {
         Ok(answered) => answered,
         Err(error) => return Ok(signed(bad_gateway(error), &touched)),
@@ -81,6 +83,8 @@ async fn answer(
     proxying.carry(decisions, &exchange, link).await;
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
+    // The version is each connection's own (RFC 9110, section 2.5).
+    parts.version = Version::HTTP_11;
     let body = if is_plain_event_stream(&parts.headers) {
         let context = EventStreamContext {
             board: proxying.board.clone(),
@@ -136,21 +140,20 @@ impl Proxying {
         self.ledger.get(exchange.session.as_deref()?)?.home
     }
 
-    /// Remembers where sessions live: from the answer that made them, and from good answers since.
+    /// Remembers where sessions live: from the answers that name them, and from good answers since.
     fn learn(&self, exchange: &Exchange, upstream: usize, response: &Response<Incoming>) {
+        let is_good = response.status().is_success();
+        if let Some(session) = exchange.session.as_deref() {
+            let was_deleted = exchange.method == Method::DELETE && is_good;
+            if was_deleted || response.status() == StatusCode::NOT_FOUND {
+                return self.ledger.forget(session);
+            }
+        }
         let named = response.headers().get(header::SESSION_ID);
         let named = named.and_then(|value| value.to_str().ok());
-        let ended = response.status() == StatusCode::NOT_FOUND
-            || (exchange.method == http::Method::DELETE && response.status().is_success());
-        match exchange.session.as_deref() {
-            Some(session) if ended => self.ledger.forget(session),
-            Some(session) if response.status().is_success() => self.ledger.bind(session, upstream),
-            None if exchange.is_initialize() && response.status().is_success() => {
-                if let Some(session) = named {
-                    self.ledger.bind(session, upstream);
-                }
-            }
-            Some(_) | None => {}
+        // A client that starts anew may still name the session that it had.
+        if let Some(session) = named.or(exchange.session.as_deref()).filter(|_| is_good) {
+            self.ledger.bind(session, upstream);
         }
     }
 }
@@ -177,11 +180,38 @@ fn is_plain_event_stream(headers: &HeaderMap) -> bool {
     carry::has_type(headers, header::EVENT_STREAM) && !headers.contains_key(CONTENT_ENCODING)
 }
 
+/// The proxy stands where a server stands, and opens no tunnels.
+fn no_tunnel() -> Response<Body> {
+    let words = "this is a server to its clients, and CONNECT is for proxies: send requests to it";
+    let mut response = Response::new(Body::from(format!("{words}\n")));
+    *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+/// The request as it goes out on another connection.
+fn for_upstream(mut parts: Parts, body: Body) -> Request<Body> {
+    strip_hop_by_hop(&mut parts.headers);
+    // hyper takes it that a GET without a length has no body.
+    let unframed = body.size_hint().exact().is_none() && !body.is_end_stream();
+    if unframed && matches!(parts.method, Method::GET | Method::HEAD) {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    to_origin_form(&mut parts);
+    parts.version = Version::HTTP_11;
+    Request::from_parts(parts, body)
+}
+
 /// An absolute target, as clients send it to proxies, becomes a path: the upstream is the origin.
-fn origin_form(uri: &Uri) -> Uri {
-    match uri.path_and_query() {
-        Some(path) if uri.authority().is_some() => Uri::from(path.clone()),
-        _ => uri.clone(),
+/// Its authority outranks `Host` (RFC 9112, section 3.2.2).
+fn to_origin_form(parts: &mut Parts) {
+    let Some(authority) = parts.uri.authority() else { return };
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        parts.headers.insert(HOST, host);
+    }
+    if let Some(path) = parts.uri.path_and_query() {
+        parts.uri = Uri::from(path.clone());
     }
 }
 
@@ -200,6 +230,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if name != TE {
             headers.remove(name);
         }
+    }
+    // Where a message has both, this one counts (RFC 9112, section 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -87,7 +88,11 @@ impl Upstreams {
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         let first = home.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed));
         let mut failure = UpstreamError::Refused;
+        let has_host = request.headers().contains_key(HOST);
         for number in self.candidates(first) {
+            if !has_host && let Some(host) = self.list[number].host() {
+                request.headers_mut().insert(HOST, host);
+            }
             match self.send_to(pool, number, request).await {
                 Ok(response) => return Ok((number, response)),
                 Err(Attempt::Failed(error)) => return Err(error),
@@ -151,6 +156,13 @@ enum Attempt {
     Failed(UpstreamError),
 }
 
+impl Upstream {
+    /// The `Host` that a request gets which has none, as HTTP/1.0 allows and HTTP/1.1 does not.
+    fn host(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.address.to_string().trim_start_matches("http://")).ok()
+    }
+}
+
 impl Pool {
     async fn take(&self, number: usize) -> Option<SendRequest<Body>> {
         let mut sender = {
@@ -169,6 +181,10 @@ impl Pool {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Attempt> {
         match sender.try_send_request(request).await {
+            // Nobody asked for another protocol.
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Attempt::Failed(UpstreamError::Invalid))
+            }
             Ok(response) => {
                 self.0.lock().push((number, sender));
                 Ok(response)

@@ -116,8 +116,10 @@ async fn reset_of_connections_reaches_those_that_are_open_already() {
     client.message().await.expect("an answer");
     proxy.add(r#"{"id":"f","effect":{"reset":{"at":"connection"}}}"#).await;
     assert_eq!(client.end().await, End::Reset);
-    let mut late = proxy.connect().await;
-    assert_eq!(late.end().await, End::Reset);
+    // The RST may be there before the connection is made, as far as the client sees.
+    if let Some(mut late) = Wire::try_connect(proxy.address).await {
+        assert_eq!(late.end().await, End::Reset);
+    }
     assert_eq!(proxy.hits("f").await, 2);
 }
 

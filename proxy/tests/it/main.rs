@@ -3,6 +3,7 @@
 mod admin;
 mod effects;
 mod fixture;
+mod framing;
 mod messages;
 mod routing;
 mod transparency;

@@ -120,3 +120,17 @@ async fn an_ended_session_is_forgotten() {
     assert_eq!(client.message().await.expect("an answer").status(), 200);
     assert_eq!(proxy.admin.sessions().await.expect("the proxy runs"), []);
 }
+
+#[tokio::test]
+async fn a_client_that_starts_anew_with_its_old_session_in_hand_gets_a_home_too() {
+    let replicas = [replica("a").await, replica("b").await];
+    let proxy = run(fixture::config(&replicas.each_ref().map(|replica| replica.address)));
+    let mut client = proxy.connect().await;
+    client.send(post("Mcp-Session-Id: old\r\n", INITIALIZE)).await;
+    let answer = client.message().await.expect("an answer");
+    let made = answer.header("mcp-session-id").expect("a session").to_owned();
+    for _ in 0..4 {
+        client.send(post(&format!("Mcp-Session-Id: {made}\r\n"), &call(1, "x"))).await;
+        assert_eq!(client.message().await.expect("an answer").text(), made);
+    }
+}

@@ -64,6 +64,15 @@ impl Wire {
         Self::new(TcpStream::connect(address).await.expect("somebody listens"))
     }
 
+    /// Connects; `None` if the connection is reset at once.
+    pub async fn try_connect(address: SocketAddr) -> Option<Self> {
+        match TcpStream::connect(address).await {
+            Ok(stream) => Some(Self::new(stream)),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("nobody listens: {error}"),
+        }
+    }
+
     pub fn new(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true); // a RST may have come already
         Self { stream, buffer: Vec::new() }
@@ -73,9 +82,9 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).await.expect("the peer reads");
     }
 
-    /// Sends what may be cut off.
-    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref()).await;
+    /// Sends what may be cut off, and says whether it was sent.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
     /// Reads one message with its body; `None` if the connection ends before it.
@@ -85,9 +94,10 @@ impl Wire {
         let length = message.header("content-length").map(|text| text.parse().expect("a length"));
         let is_request = !message.start.starts_with("HTTP/");
         match length {
+            _ if !is_request && matches!(message.status(), 204 | 304) => {}
             _ if chunked => self.chunks(&mut message).await?,
             Some(length) => message.body = self.take(length).await?,
-            None if is_request || matches!(message.status(), 204 | 304) => {}
+            None if is_request => {}
             None => {
                 while self.fill().await.is_ok() {}
                 message.body = std::mem::take(&mut self.buffer);
