@@ -4,14 +4,15 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use squall_model::verdict::ConnectionVerdict;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,8 @@ pub(crate) struct Proxying {
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     reset: AtomicBool,
+    /// While it is stalled, nothing is read for the exchanges or written.
+    stalled: AtomicBool,
     pub(crate) pool: Pool,
 }
 
@@ -53,6 +56,10 @@ impl Link {
     fn is_reset(&self) -> bool {
         self.reset.load(Ordering::Relaxed)
     }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
 }
 
 /// Serves a connection until it ends.
@@ -60,7 +67,7 @@ pub(crate) async fn serve(stream: TcpStream, proxying: Arc<Proxying>, shutdown: 
     // Without it, small messages wait for acknowledgements.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::default());
-    let socket = Socket { stream, link: link.clone() };
+    let socket = Socket { stream, link: link.clone(), ahead: BytesMut::new() };
     let service = {
         let (proxying, link) = (proxying.clone(), link.clone());
         service_fn(move |request| exchange::serve(proxying.clone(), link.clone(), request))
@@ -77,10 +84,14 @@ pub(crate) async fn serve(stream: TcpStream, proxying: Arc<Proxying>, shutdown: 
     loop {
         for decision in proxying.board.decide_connection(&mut met, key) {
             let carried = carry_out(decision, &proxying, &link);
+            link.stalled.store(true, Ordering::Relaxed);
             tokio::select! {
                 onwards = carried => if onwards == Onwards::End { return },
+                // It is polled so that the client's leaving is seen.
+                served = connection.as_mut() => return log_end(served),
                 () = shutdown.cancelled() => return,
             }
+            link.stalled.store(false, Ordering::Relaxed);
         }
         tokio::select! {
             served = connection.as_mut() => return log_end(served),
@@ -107,11 +118,32 @@ fn log_end(served: Result<(), hyper::Error>) {
     }
 }
 
-/// The downstream socket. It ends with a RST where its link says so.
+/// How much of what the client sends to a stalled connection is read, to see whether it is still
+/// there, in bytes.
+const AHEAD: usize = 64 * 1024;
+
+/// The downstream socket. It ends with a RST, and pauses, where its link says so.
 #[derive(Debug)]
 struct Socket {
     stream: TcpStream,
     link: Arc<Link>,
+    /// What came while the connection was stalled.
+    ahead: BytesMut,
+}
+
+impl Socket {
+    /// Looks for the end of the connection, and keeps what comes before it.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < AHEAD {
+            let before = self.ahead.len();
+            self.ahead.reserve(4096);
+            ready!(pin!(self.stream.read_buf(&mut self.ahead)).poll(context))?;
+            if self.ahead.len() == before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
 }
 
 impl Drop for Socket {
@@ -129,6 +161,14 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.link.is_stalled() {
+            return self.poll_end(context);
+        }
+        if !self.ahead.is_empty() {
+            let length = buffer.remaining().min(self.ahead.len());
+            buffer.put_slice(&self.ahead.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -139,6 +179,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.link.is_stalled() {
+            return Poll::Pending; // the task that ends the stall polls again
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -147,6 +190,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.link.is_stalled() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

@@ -45,12 +45,16 @@ pub(crate) async fn serve(
     let mut touched = Vec::new();
 
     if let Some(response) = proxying.expired(&exchange) {
+        body.discard().await;
         return Ok(response);
     }
     let decisions = proxying.decide(&exchange, Direction::Request, &mut touched);
     match proxying.carry(decisions, &exchange, &link).await {
         Course::Forward => {}
-        Course::Answer(response) => return Ok(signed(*response, &touched)),
+        Course::Answer(response) => {
+            body.discard().await;
+            return Ok(signed(*response, &touched));
+        }
         Course::Abort => return Err(Aborted::ByFault),
     }
 

@@ -3,10 +3,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 mod events;
@@ -33,6 +35,27 @@ pub(crate) enum Body {
     Events(Box<EventStream>),
     /// Made here.
     Own(Option<Bytes>),
+}
+
+/// How much of a request is read that nobody wants, in bytes.
+const DISCARD_LIMIT: usize = 64 * 1024 * 1024;
+/// And for how long.
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+impl Body {
+    /// Reads what is left of a request that is answered here. A client that still sends when the
+    /// connection closes gets a RST, and may never see its answer.
+    pub(crate) async fn discard(mut self) {
+        let read = async {
+            let mut length = 0;
+            while length < DISCARD_LIMIT
+                && let Some(Ok(frame)) = self.frame().await
+            {
+                length += frame.data_ref().map_or(0, Bytes::len);
+            }
+        };
+        let _ = tokio::time::timeout(DISCARD_TIME, read).await;
+    }
 }
 
 impl From<String> for Body {

@@ -102,6 +102,7 @@ impl Upstreams {
                 }
             }
         }
+        request.into_body().discard().await;
         Err(failure)
     }
 

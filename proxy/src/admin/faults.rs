@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -15,6 +16,8 @@ use super::{Admin, Refusal};
 use crate::board::{EditError, LiveFault};
 
 type Answer<T> = Result<T, Refusal>;
+type Id = Result<Path<String>, PathRejection>;
+type Body = Result<Bytes, BytesRejection>;
 
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
@@ -54,8 +57,8 @@ async fn list(State(admin): State<Admin>) -> Json<Vec<FaultView>> {
     Json(snapshot.faults().iter().map(|live| FaultView::from(&**live)).collect())
 }
 
-async fn add(State(admin): State<Admin>, body: Bytes) -> Answer<(StatusCode, Json<FaultView>)> {
-    let fault = parse(&body, |value| name(value, &admin))?;
+async fn add(State(admin): State<Admin>, body: Body) -> Answer<(StatusCode, Json<FaultView>)> {
+    let fault = parse(body, |value| name(value, &admin))?;
     let live = admin.board.add(fault)?;
     tracing::info!(fault = %live.fault.id, effect = live.fault.effect.name(), "fault added");
     Ok((StatusCode::CREATED, Json(FaultView::from(&*live))))
@@ -67,20 +70,16 @@ async fn clear(State(admin): State<Admin>) -> Json<Vec<FaultView>> {
     Json(removed.iter().map(|live| FaultView::from(&**live)).collect())
 }
 
-async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Answer<Json<FaultView>> {
+async fn show(State(admin): State<Admin>, id: Id) -> Answer<Json<FaultView>> {
     let id = fault_id(id)?;
     let snapshot = admin.board.snapshot();
     let live = snapshot.faults().iter().find(|live| live.fault.id == id);
     live.map(|live| Json(FaultView::from(&**live))).ok_or_else(|| EditError::Unknown(id).into())
 }
 
-async fn replace(
-    State(admin): State<Admin>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Answer<Json<FaultView>> {
+async fn replace(State(admin): State<Admin>, id: Id, body: Body) -> Answer<Json<FaultView>> {
     let id = fault_id(id)?;
-    let fault = parse(&body, |value| {
+    let fault = parse(body, |value| {
         value.entry("id").or_insert_with(|| Value::String(id.as_str().to_owned()));
     })?;
     if fault.id != id {
@@ -92,7 +91,7 @@ async fn replace(
     Ok(Json(FaultView::from(&*live)))
 }
 
-async fn remove(State(admin): State<Admin>, Path(id): Path<String>) -> Answer<Json<FaultView>> {
+async fn remove(State(admin): State<Admin>, id: Id) -> Answer<Json<FaultView>> {
     let live = admin.board.remove(&fault_id(id)?)?;
     tracing::info!(fault = %live.fault.id, hits = live.hits(), "fault removed");
     Ok(Json(FaultView::from(&*live)))
@@ -106,23 +105,27 @@ struct Renewal {
     lease: Option<Duration>,
 }
 
-async fn renew(
-    State(admin): State<Admin>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Answer<Json<FaultView>> {
+async fn renew(State(admin): State<Admin>, id: Id, body: Body) -> Answer<Json<FaultView>> {
+    let body = whole(body)?;
     let renewal: Renewal = if body.is_empty() {
         Renewal::default()
     } else {
-        serde_json::from_slice(&body).map_err(bad)?
+        serde_json::from_slice(&body).map_err(bad_renewal)?
     };
     let live = admin.board.renew(&fault_id(id)?, renewal.lease)?;
     Ok(Json(FaultView::from(&*live)))
 }
 
+fn whole(body: Body) -> Answer<Bytes> {
+    body.map_err(|error| {
+        let words = format!("{}: 1 MiB at most was expected", error.body_text());
+        Refusal::new(error.status(), words)
+    })
+}
+
 /// Reads a fault, after its object was completed.
-fn parse(body: &[u8], complete: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Answer<Fault> {
-    let mut value: Value = serde_json::from_slice(body).map_err(bad)?;
+fn parse(body: Body, complete: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Answer<Fault> {
+    let mut value: Value = serde_json::from_slice(&whole(body)?).map_err(bad)?;
     let Some(object) = value.as_object_mut() else {
         let error =
             "a fault is an object such as {\"effect\": {\"latency\": {\"delay\": \"200ms\"}}}";
@@ -147,13 +150,21 @@ fn name(fault: &mut serde_json::Map<String, Value>, admin: &Admin) {
     fault.insert("id".to_owned(), id.into());
 }
 
-fn fault_id(text: String) -> Answer<FaultId> {
+fn fault_id(path: Id) -> Answer<FaultId> {
+    let Path(text) =
+        path.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     text.try_into().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{error}")))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is an adapter for map_err")]
 fn bad(error: serde_json::Error) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, format!("this is not a fault: {error}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is an adapter for map_err")]
+fn bad_renewal(error: serde_json::Error) -> Refusal {
+    let words = format!("this is not a renewal such as {{\"lease\": \"30s\"}}: {error}");
+    Refusal::new(StatusCode::BAD_REQUEST, words)
 }
 
 impl From<EditError> for Refusal {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::fixture::{self, Running, Upstream, fault, ok, run};
-use crate::wire::{Message, Wire};
+use crate::wire::{Message, Wire, call, post};
 
 async fn proxy() -> Running {
     let upstream = Upstream::answering(ok("{}")).await;
@@ -54,6 +54,11 @@ async fn a_call_that_is_wrong_gets_a_clear_word() {
         ("PUT", "/faults/b", r#"{"effect":{"drop":{}}}"#, 404, "there is no fault `b`"),
         ("PUT", "/faults/a", r#"{"id":"b","effect":{"drop":{}}}"#, 400, "the body `b`"),
         ("POST", "/faults/a/lease", "", 400, "no lease"),
+        ("POST", "/faults/a/lease", "[", 400, "this is not a"),
+        ("GET", "/faults/%ff", "", 400, "UTF-8"),
+        ("GET", "/faults/a%2fb", "", 400, "`a/b` cannot name a fault"),
+        ("GET", "/faults/a%0ab", "", 400, "cannot name a fault"),
+        ("POST", "/faults", &" ".repeat(1024 * 1024 + 1), 413, "1 MiB"),
         ("GET", "/nothing", "", 404, "nothing at this path"),
         ("PATCH", "/faults", "", 405, "no such method"),
     ] {
@@ -65,11 +70,41 @@ async fn a_call_that_is_wrong_gets_a_clear_word() {
 }
 
 #[tokio::test]
-async fn another_host_or_origin_is_refused() {
+async fn another_host_or_origin_is_refused_on_every_path() {
     let proxy = proxy().await;
     for headers in ["Host: evil.example\r\n", "Origin: http://evil.example\r\n"] {
-        let answer = ask(&proxy, "GET", "/faults", headers, "").await;
-        assert_eq!(answer.status(), 403, "{headers}");
+        for (method, path) in [
+            ("GET", "/faults"),
+            ("POST", "/faults"),
+            ("DELETE", "/faults/a"),
+            ("POST", "/faults/a/lease"),
+            ("GET", "/sessions"),
+            ("GET", "/upstreams"),
+            ("GET", "/healthz"),
+            ("GET", "/nothing"),
+            ("PATCH", "/faults"),
+            ("GET", "/faults/%ff"),
+        ] {
+            let answer = ask(&proxy, method, path, headers, "").await;
+            assert_eq!(answer.status(), 403, "{method} {path} {headers}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_race_to_change_or_remove_a_fault_one_removes_it_and_none_breaks_it() {
+    let proxy = proxy().await;
+    for _ in 0..20 {
+        proxy.add(r#"{"id":"a","effect":{"drop":{}}}"#).await;
+        let change = || ask(&proxy, "PUT", "/faults/a", "", r#"{"effect":{"reset":{}}}"#);
+        let remove = || ask(&proxy, "DELETE", "/faults/a", "", "");
+        let answers = tokio::join!(change(), remove(), change(), remove(), change(), remove());
+        let removed = [&answers.1, &answers.3, &answers.5].map(Message::status);
+        assert_eq!(removed.iter().filter(|status| **status == 200).count(), 1, "{removed:?}");
+        for status in [&answers.0, &answers.2, &answers.4].map(Message::status) {
+            assert!([200, 404].contains(&status), "{status}");
+        }
+        assert_eq!(ask(&proxy, "GET", "/faults", "", "").await.json(), json!([]));
     }
 }
 
@@ -116,4 +151,25 @@ async fn two_faults_of_one_name_are_refused_from_the_start() {
     config.faults = vec![fault(r#"{"id":"a","effect":{"drop":{}}}"#); 2];
     let error = squall_proxy::Proxy::bind(config).expect_err("ids are unique").to_string();
     assert!(error.contains("`a`"), "{error}");
+}
+
+#[tokio::test]
+async fn removing_a_fault_that_thousands_wait_on_frees_them_and_holds_nobody_up() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy.add(r#"{"id":"a","effect":{"latency":{"delay":"1h"}}}"#).await;
+    let mut clients = Vec::new();
+    for number in 0..1000 {
+        let mut client = proxy.connect().await;
+        client.send(post("", &call(number, "x"))).await;
+        clients.push(client);
+    }
+    while proxy.hits("a").await < 1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&proxy, "DELETE", "/faults/a", "", "").await.json()["hits"], 1000);
+    assert_eq!(ask(&proxy, "GET", "/faults", "", "").await.json(), json!([]));
+    for mut client in clients {
+        assert_eq!(client.message().await.expect("an answer").status(), 200);
+    }
 }

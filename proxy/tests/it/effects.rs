@@ -130,7 +130,7 @@ async fn drop_holds_the_client_until_the_fault_is_removed_and_then_closes() {
     proxy.add(r#"{"id":"hole","match":{"tool":"x"},"effect":{"drop":{}}}"#).await;
     let mut held = proxy.connect().await;
     held.send(post("", &call(1, "x"))).await;
-    wait_for_hit(&proxy, "hole").await;
+    proxy.hit("hole").await;
     // Others go on meanwhile.
     let mut other = proxy.connect().await;
     other.send(post("", &call(2, "y"))).await;
@@ -150,7 +150,7 @@ async fn drop_of_an_answer_lets_the_server_execute() {
     let mut client = proxy.connect().await;
     client.send(post("", &call(1, "x"))).await;
     assert_eq!(upstream.request().await.text(), call(1, "x"));
-    wait_for_hit(&proxy, "hole").await;
+    proxy.hit("hole").await;
     proxy.admin.clear().await.expect("the proxy runs");
     assert_eq!(client.end().await, End::Closed);
 }
@@ -162,7 +162,7 @@ async fn a_stalled_connection_goes_on_when_the_fault_is_removed() {
     proxy.add(r#"{"id":"stall","effect":{"drop":{"at":"connection"}}}"#).await;
     let mut client = proxy.connect().await;
     client.send(post("", &call(1, "x"))).await;
-    wait_for_hit(&proxy, "stall").await;
+    proxy.hit("stall").await;
     assert_eq!(upstream.unseen().await, 0);
     proxy.admin.clear().await.expect("the proxy runs");
     assert_eq!(client.message().await.expect("an answer").status(), 200);
@@ -189,7 +189,7 @@ async fn latency_of_an_hour_ends_at_once_when_the_fault_is_removed() {
             .await;
         let mut client = proxy.connect().await;
         client.send(post("", &call(1, "x"))).await;
-        wait_for_hit(&proxy, id).await;
+        proxy.hit(id).await;
         proxy.admin.remove(&id.parse().expect("an id")).await.expect("it is live");
         let answer = client.message().await.expect("an answer");
         let touched: &[&str] = if at == "connection" { &[] } else { &[id] };
@@ -292,8 +292,15 @@ async fn every_injection_is_in_the_history_with_the_operation_it_hit() {
     assert_eq!(injection.method.as_deref(), Some("tools/call"));
 }
 
-async fn wait_for_hit(proxy: &fixture::Running, id: &str) {
-    while proxy.hits(id).await == 0 {
-        tokio::task::yield_now().await;
+#[tokio::test]
+async fn an_answer_in_the_servers_place_arrives_however_large_the_request_is() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy.add(r#"{"id":"f","effect":{"http-status":{"status":503}}}"#).await;
+    let mut client = proxy.connect().await;
+    let large = "x".repeat(20 * 1024 * 1024);
+    for _ in 0..2 {
+        client.send(post("", &large)).await;
+        assert_eq!(client.message().await.expect("an answer").status(), 503);
     }
 }

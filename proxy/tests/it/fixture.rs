@@ -52,6 +52,13 @@ impl Running {
         self.admin.add(&fault(json)).await.expect("the fault is new");
     }
 
+    /// Resolves when the fault has fired.
+    pub async fn hit(&self, id: &str) {
+        while self.hits(id).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn hits(&self, id: &str) -> u64 {
         let faults = self.admin.faults().await.expect("the proxy runs");
         let found = faults.iter().find(|view| view.fault.id.as_str() == id);

@@ -4,6 +4,8 @@ mod admin;
 mod effects;
 mod fixture;
 mod framing;
+mod hostile;
+mod leaving;
 mod messages;
 mod routing;
 mod transparency;

@@ -87,9 +87,7 @@ async fn a_delayed_event_is_not_overtaken_and_freed_when_the_fault_is_removed() 
         .add(r#"{"id":"f","match":{"method":"notifications/n1"},"effect":{"latency":{"delay":"1h","at":"message"}}}"#)
         .await;
     server.send(chunk(&(notification(1) + &notification(2)))).await;
-    while proxy.hits("f").await == 0 {
-        tokio::task::yield_now().await;
-    }
+    proxy.hit("f").await;
     proxy.admin.clear().await.expect("the proxy runs");
     assert_eq!(client.chunk().await, Some(notification(1)));
     assert_eq!(client.chunk().await, Some(notification(2)));
@@ -124,9 +122,7 @@ async fn half_an_event_that_was_held_is_not_lost_when_the_fault_goes() {
     let (start, rest) = event.split_at(20);
     // The first event is in front, so that its loss says that the half behind it has arrived.
     server.send(chunk(&(notification(1) + start))).await;
-    while proxy.hits("f").await == 0 {
-        tokio::task::yield_now().await;
-    }
+    proxy.hit("f").await;
     proxy.admin.clear().await.expect("the proxy runs");
     server.send(chunk(&(rest.to_owned() + &notification(3)))).await;
     server.send("0\r\n\r\n").await;
@@ -148,9 +144,7 @@ async fn of_two_delays_the_one_that_is_removed_takes_its_share_away() {
             .await;
     }
     server.send(chunk(&notification(1))).await;
-    while proxy.hits("short").await == 0 {
-        tokio::task::yield_now().await;
-    }
+    proxy.hit("short").await;
     proxy.admin.remove(&"long".parse().expect("an id")).await.expect("it is live");
     assert_eq!(client.chunk().await, Some(notification(1)));
 }
@@ -212,9 +206,7 @@ async fn a_client_that_leaves_while_its_events_wait_is_seen_by_the_server() {
     let (proxy, client, mut server) = stream().await;
     proxy.add(r#"{"id":"f","effect":{"latency":{"delay":"1h","at":"message"}}}"#).await;
     server.send(chunk(&notification(1))).await;
-    while proxy.hits("f").await == 0 {
-        tokio::task::yield_now().await;
-    }
+    proxy.hit("f").await;
     drop(client);
     server.end().await;
 }

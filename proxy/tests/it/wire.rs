@@ -140,6 +140,12 @@ impl Wire {
         }
     }
 
+    /// Sends no more, and reads to the end, whatever it is.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+        self.end().await;
+    }
+
     async fn chunks(&mut self, message: &mut Message) -> Option<()> {
         loop {
             let size = self.line().await?;
