@@ -98,7 +98,7 @@ async fn answer(
         };
         Body::Events(Box::new(EventStream::new(body, exchange, context)))
     } else {
-        Body::Incoming(body)
+        Body::Answer(body, link.clone())
     };
     Ok(signed(Response::from_parts(parts, body), &touched))
 }

@@ -2,6 +2,7 @@
 //! acts on messages.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+
+use crate::connection::Link;
+use crate::upstream::is_reset;
 
 mod events;
 
@@ -24,11 +28,22 @@ pub(crate) enum BodyError {
     Reset,
 }
 
+impl BodyError {
+    /// Lets the client's connection end as the server's did: a RST for a RST.
+    fn pass_on(&self, link: &Link) {
+        if let Self::Peer(error) = self
+            && is_reset(error)
+        {
+            link.reset();
+        }
+    }
+}
+
 /// A body that the proxy sends, in either direction.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// As it comes.
-    Incoming(Incoming),
+    /// An answer, as it comes.
+    Answer(Incoming, Arc<Link>),
     /// A held beginning, then as it comes.
     Held(Held),
     /// SSE, cut into events.
@@ -142,7 +157,10 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Incoming(body) => poll_incoming(body, context),
+            Self::Answer(body, link) => poll_incoming(body, context).map_err(|error| {
+                error.pass_on(link);
+                error
+            }),
             Self::Held(held) => held.poll_frame(context),
             Self::Events(events) => events.poll_frame(context),
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -151,7 +169,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Incoming(body) => body.is_end_stream(),
+            Self::Answer(body, _) => body.is_end_stream(),
             Self::Held(held) => held.is_end_stream(),
             Self::Events(_) => false,
             Self::Own(bytes) => bytes.is_none(),
@@ -160,7 +178,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Incoming(body) => body.size_hint(),
+            Self::Answer(body, _) => body.size_hint(),
             Self::Held(held) => held.size_hint(),
             Self::Events(events) => events.size_hint(),
             Self::Own(bytes) => {

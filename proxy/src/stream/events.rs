@@ -126,6 +126,7 @@ impl EventStream {
 
     fn end(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         if let Some(failure) = self.failure.take() {
+            failure.pass_on(&self.context.link);
             return Some(Err(failure));
         }
         self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))

@@ -1,6 +1,6 @@
 //! What effects do to single events of a stream, and that streams are not held up without them.
 
-use crate::fixture::{self, Running, by_hand, run};
+use crate::fixture::{self, Running, Upstream, by_hand, run};
 use crate::wire::{End, Wire, call, post};
 
 const HEAD: &str =
@@ -209,4 +209,47 @@ async fn a_client_that_leaves_while_its_events_wait_is_seen_by_the_server() {
     proxy.hit("f").await;
     drop(client);
     server.end().await;
+}
+
+#[tokio::test]
+async fn requests_answers_and_events_meet_the_same_fate_whatever_their_order() {
+    let events: String = (1..4).map(notification).collect();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk(&events)
+    );
+    let mut fates = Vec::new();
+    for order in [(1..40).collect::<Vec<u32>>(), (1..40).rev().collect()] {
+        let upstream = Upstream::answering(answer.clone()).await;
+        let proxy = run(fixture::config(&[upstream.address]));
+        for (id, scope, effect) in [
+            ("ask", "{}", r#"{"http-status":{"status":500}}"#),
+            ("answer", r#"{"direction":"response"}"#, r#"{"http-status":{"status":501}}"#),
+            ("event", "{}", r#"{"drop":{"at":"message"}}"#),
+        ] {
+            proxy
+                .add(&format!(
+                    r#"{{"id":"{id}","match":{scope},"chance":{{"probability":0.3}},"effect":{effect}}}"#
+                ))
+                .await;
+        }
+        let mut client = proxy.connect().await;
+        let mut fate = Vec::new();
+        for number in order {
+            let trace = format!("traceparent: 00-{number:032x}-{:016x}-01\r\n", 1);
+            client.send(post(&trace, &call(1, "x"))).await;
+            let answer = client.message().await.expect("an answer");
+            fate.push((number, answer.status(), answer.body));
+        }
+        fate.sort();
+        fates.push(fate);
+    }
+    assert_eq!(fates[0], fates[1]);
+    for status in [200, 500, 501] {
+        assert!(fates[0].iter().any(|(_, got, _)| *got == status), "{status}");
+    }
+    let whole =
+        |(_, status, body): &&(u32, u16, Vec<u8>)| *status == 200 && body == events.as_bytes();
+    let good = fates[0].iter().filter(|(_, status, _)| *status == 200).count();
+    assert!((1..good).contains(&fates[0].iter().filter(whole).count()), "some events were dropped");
 }

@@ -110,6 +110,26 @@ async fn an_answer_that_breaks_off_breaks_off_for_the_client_too() {
 }
 
 #[tokio::test]
+async fn a_server_that_resets_in_the_middle_of_an_answer_resets_the_client() {
+    for kind in ["application/json", "text/event-stream"] {
+        let (address, mut connections) = by_hand().await;
+        let proxy = run(fixture::config(&[address]));
+        let mut client = proxy.connect().await;
+        client.send(post("", &call(1, "x"))).await;
+        let mut server = connections.recv().await.expect("a connection");
+        server.message().await.expect("the request");
+        server
+            .send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 10\r\n\r\nhalf"
+            ))
+            .await;
+        client.head().await.expect("a head");
+        server.reset();
+        assert_eq!(client.end().await, End::Reset, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn an_ended_session_is_forgotten() {
     let replica = replica("a").await;
     let proxy = run(fixture::config(&[replica.address]));

@@ -146,6 +146,11 @@ impl Wire {
         self.end().await;
     }
 
+    /// Ends with a RST.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().expect("a socket");
+    }
+
     async fn chunks(&mut self, message: &mut Message) -> Option<()> {
         loop {
             let size = self.line().await?;
