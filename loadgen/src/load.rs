@@ -136,6 +136,14 @@ impl Load {
         self.shared.summary()
     }
 
+    /// Ends the load without a loss: nothing more falls due; what is due already still goes out, for
+    /// as long as the plan's grace, and what is left then is recorded as not sent.
+    pub async fn drain(mut self) -> Summary {
+        self.shared.enough.cancel();
+        self.finished().await;
+        self.shared.summary()
+    }
+
     /// Ends the load: no more arrivals; what is in flight has the plan's grace; what was due and not
     /// sent is recorded as such; sessions are ended, where the plan says so.
     pub async fn stop(mut self) -> Summary {

@@ -24,7 +24,7 @@ pub(crate) fn queue_length(sessions: u32) -> usize {
     (MOST_QUEUED / sessions.max(1) as usize).clamp(SHORTEST_QUEUE, LONGEST_QUEUE)
 }
 
-/// Hands out operations when they are due, until the schedule ends or the load is stopped.
+/// Hands out operations when they are due, until the schedule ends or it is enough.
 ///
 /// What is due goes to a queue even if it comes too late: it is for the session to say what became
 /// of it. A queue that is full means that the server is far behind; the operation is recorded as not
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     let mut stopped_at = None;
     let mut sent = 0;
     loop {
-        if stopped_at.is_none() && shared.stop.is_cancelled() {
+        if stopped_at.is_none() && shared.enough.is_cancelled() {
             stopped_at = Some(start.elapsed());
         }
         match schedule.next(stopped_at.unwrap_or_else(|| start.elapsed()), sent) {
@@ -57,7 +57,7 @@ pub(crate) async fn run(
                 };
                 tokio::select! {
                     () = timer.wait_until(deadline) => {}
-                    () = shared.stop.cancelled() => {}
+                    () = shared.enough.cancelled() => {}
                 }
             }
             Pace::Wait(_) | Pace::Stop => break,

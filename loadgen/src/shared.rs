@@ -21,6 +21,9 @@ pub(crate) struct Shared {
     pub(crate) wire: Arc<Wire>,
     /// When it is cancelled, nothing more is sent.
     pub(crate) stop: CancellationToken,
+    /// When it is cancelled, nothing more falls due; what is due already still goes out. Cancelled
+    /// with `stop` in any case.
+    pub(crate) enough: CancellationToken,
     pub(crate) population: Population,
     pub(crate) in_flight: AtomicU64,
     pub(crate) sent: AtomicU64,
@@ -61,9 +64,11 @@ impl Shared {
             cut: CancellationToken::new(),
             notes: crate::client::ConnectNotes::default(),
         };
+        let stop = CancellationToken::new();
         Self {
             wire: Arc::new(wire),
-            stop: CancellationToken::new(),
+            enough: stop.child_token(),
+            stop,
             population: Population::default(),
             in_flight: AtomicU64::new(0),
             sent: AtomicU64::new(0),

@@ -100,7 +100,7 @@ pub(crate) async fn run_closed(
     while quota.operations.is_none_or(|most| done < most) {
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => break,
+            () = shared.enough.cancelled() => break,
             () = sleep_until(end.unwrap_or_else(far_away)), if end.is_some() => break,
             () = sleep(pause), if session.is_ready() => {}
             () = sleep_until(session.retry_at), if !session.is_ready() => {}

@@ -143,7 +143,7 @@ async fn perform(
         reason = interrupt.wait() => return Err(RunError::Interrupted(reason)),
     }
     let played = play::play(plan, stage, recording, interrupt, watch).await;
-    stage.end_load(watch).await;
+    stage.end_load(played.stopped.is_some(), watch).await;
     Ok(played)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use squall_loadgen::{Arrivals, Clock, Extent, History, Load, Plan, is_setup};
@@ -88,6 +89,31 @@ async fn a_load_for_a_time_sends_what_is_due_in_that_time() {
         run(Plan { extent: Extent::For(Duration::from_millis(100)), ..plan(&server.target, 2, 0) })
             .await;
     assert_eq!(run.numbers(), all_numbers(2, 50));
+}
+
+#[tokio::test]
+async fn a_drain_sends_what_is_due_already_and_loses_nothing() {
+    let first = AtomicBool::new(true);
+    let server = server().that(move |seen: &Seen| {
+        let hangs = seen.is_call() && first.swap(false, Ordering::Relaxed);
+        if hangs { Act::Hang } else { Act::AsUsual }
+    });
+    let server = server.run().await;
+    let history = Arc::new(History::default());
+    let plan = Plan {
+        arrivals: open(1000.0),
+        extent: Extent::UntilStopped,
+        timeout: Duration::from_millis(300),
+        ..plan(&server.target, 1, 0)
+    };
+    let load = Load::start(plan, Clock::start(), Arc::clone(&history) as _);
+    server.until(|seen| seen.iter().any(Seen::is_call)).await;
+    load.drain().await;
+    let operations = history.take();
+    let workload = operations.iter().filter(|op| !is_setup(op.id));
+    let (first, rest): (Vec<_>, Vec<_>) = workload.partition(|op| op.id.number() == 1);
+    assert_eq!(first[0].outcome, Outcome::Unknown(Cause::Timeout));
+    assert!(rest.iter().all(|op| op.outcome.is_ok()), "{rest:?}");
 }
 
 #[tokio::test]

@@ -123,12 +123,17 @@ impl Stage {
         &self.children
     }
 
-    /// Ends the load: what is in flight may finish, and so no fault may hold it up any more.
-    pub(super) async fn end_load(&mut self, watch: &dyn Watch) {
+    /// Ends the load, and no fault may hold it up any more. What is due already still goes out, or,
+    /// in a hurry, what is in flight may finish.
+    pub(super) async fn end_load(&mut self, in_a_hurry: bool, watch: &dyn Watch) {
         self.remove_faults().await;
         if let Some(load) = self.load.take() {
             watch.news(News::Setting("ending the load"));
-            load.stop().await;
+            if in_a_hurry {
+                load.stop().await
+            } else {
+                load.drain().await
+            };
         }
     }
 
