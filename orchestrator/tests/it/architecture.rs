@@ -67,12 +67,10 @@ fn only_the_command_line_runs_the_proxy_and_the_server() {
 }
 
 #[test]
-fn only_carry_and_the_event_stream_turn_verdicts_into_what_sockets_do() {
+fn only_carry_waits_for_the_end_of_a_fault() {
     for (path, text) in sources("proxy") {
-        let carries = text.contains("link.reset()") || text.contains("fault.ended()");
-        let may = ["/carry.rs", "/stream/events.rs"].iter().any(|name| path.ends_with(name));
-        let is_the_board = path.ends_with("/board.rs");
-        assert!(!carries || may || is_the_board, "{path} carries out verdicts");
+        let waits = text.contains(".ended()") && !path.ends_with("/board.rs");
+        assert!(!waits || path.ends_with("/carry.rs"), "{path} carries out verdicts");
     }
 }
 
