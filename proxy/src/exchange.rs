@@ -96,7 +96,11 @@ async fn answer(
             delay: proxying.delay.clone(),
             link: link.clone(),
         };
-        Body::Events(Box::new(EventStream::new(body, exchange, context)))
+        let events = EventStream::new(body, exchange, context);
+        if events.may_shrink() {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        Body::Events(Box::new(events))
     } else {
         Body::Answer(body, link.clone())
     };

@@ -58,6 +58,8 @@ pub(crate) struct EventStream {
     pause: Option<Pause>,
     trailers: Option<HeaderMap>,
     failure: Option<BodyError>,
+    /// Whether it may lose events, so that a length that was declared may turn out wrong.
+    may_shrink: bool,
 }
 
 /// A piece of the stream, stamped with when it may go on.
@@ -84,6 +86,7 @@ impl fmt::Debug for EventStream {
 impl EventStream {
     pub(crate) fn new(upstream: Incoming, exchange: Exchange, context: EventStreamContext) -> Self {
         Self {
+            may_shrink: context.board.snapshot().acts_on_messages(),
             context,
             exchange,
             upstream: Some(upstream),
@@ -98,9 +101,15 @@ impl EventStream {
         }
     }
 
-    /// A stream of a declared length keeps it.
+    /// Whether it may become shorter than its sender said.
+    pub(crate) fn may_shrink(&self) -> bool {
+        self.may_shrink
+    }
+
+    /// A stream of a declared length keeps it, unless faults may take events away.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match &self.upstream {
+            _ if self.may_shrink => SizeHint::default(),
             Some(upstream) if self.line.is_empty() && self.events == 0 => upstream.size_hint(),
             _ => SizeHint::default(),
         }

@@ -161,3 +161,18 @@ fn random_bytes_from_either_side_leave_the_proxy_standing() {
     });
     drop(good);
 }
+
+#[tokio::test]
+async fn more_than_a_hundred_header_fields_are_too_many() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    for (fields, status) in [(99, 200), (100, 431)] {
+        let mut client = proxy.connect().await;
+        let many = "X-Long: yes\r\n".repeat(fields);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n")).await;
+        assert_eq!(client.message().await.expect("an answer").status(), status, "{fields}");
+    }
+    let mut client = proxy.connect().await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000))).await;
+    assert_eq!(client.message().await.expect("an answer").status(), 200, "one of 100 kB");
+}

@@ -253,3 +253,21 @@ async fn requests_answers_and_events_meet_the_same_fate_whatever_their_order() {
     let good = fates[0].iter().filter(|(_, status, _)| *status == 200).count();
     assert!((1..good).contains(&fates[0].iter().filter(whole).count()), "some events were dropped");
 }
+
+#[tokio::test]
+async fn a_stream_of_a_declared_length_may_lose_an_event() {
+    let events = notification(1) + &notification(2);
+    let length = events.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {length}\r\n\r\n{events}"
+    );
+    let upstream = Upstream::answering(answer).await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy
+        .add(r#"{"id":"f","match":{"method":"notifications/n2"},"effect":{"drop":{"at":"message"}}}"#)
+        .await;
+    let mut client = proxy.connect().await;
+    client.send(post("", &call(1, "x"))).await;
+    let answer = client.message().await.expect("an answer");
+    assert_eq!((answer.text(), answer.header("content-length")), (&*notification(1), None));
+}
