@@ -94,6 +94,11 @@ pub(crate) fn ask_all_to_end() {
     }
 }
 
+/// Whether this program was told to end.
+pub(crate) fn is_ending() -> bool {
+    live().is_ending
+}
+
 /// Whether no group is left.
 pub(crate) fn all_ended() -> bool {
     live().leaders.is_empty()

@@ -41,6 +41,13 @@ pub(crate) fn hear() -> Result<()> {
     Ok(())
 }
 
+/// Leaves the end of this program to the signal, if there was one: what was cut short says nothing.
+pub(crate) fn await_end_if_heard() {
+    while group::is_ending() {
+        thread::park(); // until the other thread exits
+    }
+}
+
 async fn wind_down(signal: i32) {
     eprintln!("interrupted: ending what is under way");
     group::ask_all_to_end();

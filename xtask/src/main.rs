@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test { setup } => test::run(setup),
         Command::Ci => ci::run(),
     };
+    interrupt::await_end_if_heard();
     println!("{}", table(&parts));
     if all_well(&parts) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
