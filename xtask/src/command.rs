@@ -35,6 +35,8 @@ impl Counts {
 pub(crate) struct Ended {
     pub(crate) success: bool,
     pub(crate) counts: Counts,
+    /// The names of the tests that failed.
+    pub(crate) failures: Vec<String>,
 }
 
 /// A command in the workspace's root, with nothing to read.
@@ -60,9 +62,9 @@ pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<Ended> {
     let is_in_time = group.ends_within(deadline);
     let status = group.end().with_context(|| format!("cannot await `{name}`"))?;
     // The pipe has no holder left, but for one that fled from the group.
-    let counts = counting.recv_timeout(LAST_WORDS).unwrap_or_default();
+    let (counts, failures) = counting.recv_timeout(LAST_WORDS).unwrap_or_default();
     ensure!(is_in_time, "`{name}` was killed: it did not end within {deadline:?}");
-    Ok(Ended { success: status.success(), counts })
+    Ok(Ended { success: status.success(), counts, failures })
 }
 
 /// Whether a command ends well; what it prints is dropped.
@@ -79,17 +81,19 @@ fn describe(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Passes lines on until the output ends, and then tells what they counted.
-fn count(output: impl Read + Send + 'static) -> Receiver<Counts> {
+/// Passes lines on until the output ends, and then tells what they counted and which failures they named.
+fn count(output: impl Read + Send + 'static) -> Receiver<(Counts, Vec<String>)> {
     let (done, counted) = channel();
     thread::spawn(move || {
         let mut counts = Counts::default();
+        let mut failures = Vec::new();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
             counts = counts.plus(read_counts(&line).unwrap_or_default());
+            failures.extend(read_failure(&line).map(str::to_owned));
         }
-        let _ = done.send(counts); // nobody waits for the last words of one that fled
+        let _ = done.send((counts, failures)); // nobody waits for the last words of one that fled
     });
     counted
 }
@@ -106,6 +110,12 @@ fn read_counts(line: &str) -> Option<Counts> {
     let passed = parts.next()?.strip_suffix(" passed")?;
     let failed = parts.next()?.trim().strip_suffix(" failed")?;
     Some(Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+}
+
+/// The name of a test that failed: `test NAME ... FAILED` of cargo test, or of a peer without `test`.
+fn read_failure(line: &str) -> Option<&str> {
+    let name = line.trim().strip_suffix(" ... FAILED")?;
+    Some(name.strip_prefix("test ").unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -134,10 +144,12 @@ mod tests {
 
     #[test]
     fn a_command_tells_its_counts_and_whether_it_went_well() {
-        let script = "echo '2 passed, 1 failed'; echo '3 passed, 0 failed'; exit 1";
+        let script = "echo 'test a::b ... FAILED'; echo 'test c ... ok'; \
+                      echo '2 passed, 1 failed'; echo '3 passed, 0 failed'; exit 1";
         let ended = run(command("sh").args(["-c", script]), MINUTE).expect("it ends");
         let expected = Counts { passed: 5, failed: 1 };
         assert_eq!((ended.success, ended.counts), (false, expected));
+        assert_eq!(ended.failures, ["a::b"]);
     }
 
     #[test]

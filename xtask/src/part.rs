@@ -24,8 +24,8 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn of(name: impl Into<String>, ended: Result<Ended>) -> Self {
         let outcome = match ended {
-            Ok(Ended { counts, success: true }) if counts.failed == 0 => Outcome::Ok(counts),
-            Ok(Ended { counts, .. }) => Outcome::Failed { counts, why: "see above".to_owned() },
+            Ok(Ended { counts, success: true, .. }) if counts.failed == 0 => Outcome::Ok(counts),
+            Ok(Ended { counts, failures, .. }) => Outcome::Failed { counts, why: blame(&failures) },
             Err(error) => Outcome::Failed { counts: Counts::default(), why: format!("{error:#}") },
         };
         Self { name: name.into(), outcome }
@@ -44,6 +44,10 @@ impl Part {
         };
         Self { name, outcome }
     }
+}
+
+fn blame(failures: &[String]) -> String {
+    if failures.is_empty() { "see above".to_owned() } else { failures.join(", ") }
 }
 
 /// Tests of which not one ran are no success.
@@ -99,7 +103,7 @@ mod tests {
 
     fn ended(success: bool, passed: u32, failed: u32) -> Ended {
         let counts = Counts { passed, failed };
-        Ended { success, counts }
+        Ended { success, counts, failures: Vec::new() }
     }
 
     #[test]
@@ -135,6 +139,10 @@ mod tests {
     fn the_table_names_every_part_and_ends_with_the_sum() {
         let parts = [
             Part::of("workspace", Ok(ended(true, 30, 0))),
+            Part::of(
+                "other crate",
+                Ok(Ended { failures: vec!["a::b".to_owned()], ..ended(false, 2, 1) }),
+            ),
             Part::of("peer", Err(anyhow::anyhow!("it does not start"))),
             Part {
                 name: "other peer".to_owned(),
@@ -144,8 +152,9 @@ mod tests {
         let table = table(&parts);
         let lines: Vec<_> = table.trim().lines().collect();
         assert!(lines[0].starts_with("workspace") && lines[0].contains("30 passed"));
-        assert!(lines[1].contains("FAILED") && lines[1].ends_with("it does not start"));
-        assert!(lines[2].contains("skipped") && lines[2].ends_with("python3 is missing"));
-        assert_eq!(lines.last(), Some(&"30 passed, 1 failed"));
+        assert!(lines[1].contains("FAILED") && lines[1].ends_with("a::b"));
+        assert!(lines[2].contains("FAILED") && lines[2].ends_with("it does not start"));
+        assert!(lines[3].contains("skipped") && lines[3].ends_with("python3 is missing"));
+        assert_eq!(lines.last(), Some(&"32 passed, 2 failed"));
     }
 }
