@@ -117,10 +117,12 @@ impl Children {
     }
 
     /// Ends all children at once, gives each `grace` to go by itself, and makes sure by the
-    /// environment that nothing of the run is left. May be called again.
+    /// environment that nothing of the run is left, not even a child whose start was interrupted.
+    /// May be called again.
     pub async fn close(&self, grace: Duration) -> Result<(), ChildError> {
         let born: Vec<Child> = self.0.born.lock().clone();
         let stopped = join_all(born.iter().map(|child| child.stop(grace))).await;
+        self.0.spawner.settle().await;
         self.sweep().await?;
         stopped.into_iter().collect()
     }

@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 pub(super) struct Spawner(mpsc::Sender<Job>);
 
 #[derive(Debug)]
-struct Job {
-    command: Command,
-    reply: oneshot::Sender<io::Result<Child>>,
+enum Job {
+    Spawn(Box<Command>, oneshot::Sender<io::Result<Child>>),
+    /// Nothing but a sign that all jobs before it are done.
+    Settle(oneshot::Sender<()>),
 }
 
 impl Spawner {
@@ -35,15 +36,29 @@ impl Spawner {
     pub(super) async fn spawn(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the thread that spawns children is gone");
         let (reply, answer) = oneshot::channel();
-        let sent = self.0.send(Job { command, reply });
+        let sent = self.0.send(Job::Spawn(Box::new(command), reply));
         sent.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Waits until everything that was asked for is spawned, whether or not it is still awaited: a
+    /// child that does not run its program yet cannot be found by its environment.
+    pub(super) async fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(Job::Settle(reply)).is_ok() {
+            // If the thread is gone, it spawns nothing any more.
+            let _ = answer.await;
+        }
     }
 }
 
 fn work(runtime: &Handle, inbox: &mpsc::Receiver<Job>) {
     let _inside = runtime.enter();
-    for Job { mut command, reply } in inbox {
-        let _ = reply.send(command.spawn());
+    // Whoever asked may have gone.
+    for job in inbox {
+        match job {
+            Job::Spawn(mut command, reply) => drop(reply.send(command.spawn())),
+            Job::Settle(reply) => drop(reply.send(())),
+        }
     }
 }

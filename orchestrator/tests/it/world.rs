@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use squall::journal::Journal;
 use squall::shim::identity::ProcessId;
 use squall::shim::signal::Signal;
@@ -277,6 +278,18 @@ async fn a_server_without_a_readiness_path_is_ready_when_it_accepts() {
     let world = stage.world(draft).await.expect("a world");
     world.stop().await.expect("stopped");
     stage.assert_leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing_once_all_is_closed() {
+    for _ in 0..10 {
+        let stage = stage();
+        let (command, environment) = (["sleep", "60"].map(str::to_owned), BTreeMap::new());
+        let start = stage.children.spawn("replica-1", &command, &environment);
+        assert!(start.now_or_never().is_none(), "asked for, and not waited for");
+        stage.children.close(Duration::ZERO).await.expect("closed");
+        assert_eq!(stage.strays(), []);
+    }
 }
 
 #[tokio::test]
