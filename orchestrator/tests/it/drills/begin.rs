@@ -11,7 +11,7 @@ async fn a_misspelt_key_is_named_with_file_line_column_and_the_name_that_was_mea
         ("replicas: 3", "replcias: 3", "8:5: unknown key `replcias`, did you mean `replicas`?"),
         ("baseline:", "basline:", "11:3: unknown key `basline`, did you mean `baseline`?"),
         ("- kill:", "- kil:", "14:9: unknown name `kil`, did you mean `kill`?"),
-        ("p95_slack:", "p95_slak:", "19:21: unknown key `p95_slak`, did you mean `p95_slack`?"),
+        ("p95_slack:", "p95_slak:", "19:52: unknown key `p95_slak`, did you mean `p95_slack`?"),
     ] {
         let runbook = house.runbook(&RESTART.replace(right, wrong));
         let runbook = runbook.to_str().expect("text");

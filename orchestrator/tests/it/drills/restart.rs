@@ -1,6 +1,7 @@
 //! A replica dies under load and is started again: who notices, and how each session comes back.
 
 use serde_json::Value;
+use squall_model::history::Cause;
 
 use super::house::{House, RESTART, count, house, number};
 
@@ -59,13 +60,20 @@ async fn one_of_three_replicas_is_killed_under_load_and_every_session_comes_back
 }
 
 #[tokio::test]
-async fn where_all_replicas_are_killed_every_session_starts_anew() {
+async fn where_all_replicas_are_killed_every_session_gets_404_and_not_400_and_starts_anew() {
     let house = house().await;
     let all = ["--set", "phases.impact.steps.0.kill.replicas=all"];
-    let report = house.run(RESTART, &all).await.expect(0).report();
+    let ended = house.run(RESTART, &all).await.expect(0);
+    let report = ended.report();
     assert_all_came_back(&report);
     assert_eq!(count(&report, "/sessions/reinitialised"), 30);
     assert!(number(&report, "/sessions/broken_share") > 0.99);
+    let history = ended.history();
+    let causes = history.operations.values().filter_map(|operation| operation.outcome.cause());
+    let is_status = |cause: &&Cause| matches!(cause, Cause::Http(_));
+    let statuses: Vec<_> = causes.filter(is_status).collect();
+    assert!(statuses.len() >= 30, "{statuses:?}");
+    assert!(statuses.iter().all(|status| **status == Cause::Http(404)), "{statuses:?}");
 }
 
 #[tokio::test]

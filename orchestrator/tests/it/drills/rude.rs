@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::house::{RESTART, count, finding, house};
+use super::house::{count, finding, house};
 use super::restart::with_command;
 use crate::support::DEADLINE;
 
@@ -63,23 +63,6 @@ async fn a_server_that_answers_500_where_404_is_due_breaks_the_specification() {
 #[tokio::test]
 async fn a_restarted_server_that_answers_400_where_404_is_due_breaks_the_specification() {
     restarted_with("400").await;
-}
-
-#[tokio::test]
-async fn after_a_restart_our_own_server_answers_404_and_neither_400_nor_500() {
-    let house = house().await;
-    let all = ["--set", "phases.impact.steps.0.kill.replicas=all"];
-    let history = house.run(RESTART, &all).await.expect(0).history();
-    let statuses: Vec<_> = history
-        .operations
-        .values()
-        .filter_map(|operation| match operation.outcome.cause() {
-            Some(squall_model::history::Cause::Http(status)) => Some(*status),
-            _ => None,
-        })
-        .collect();
-    assert!(statuses.len() >= 30, "{statuses:?}");
-    assert!(statuses.iter().all(|status| *status == 404), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -31,8 +31,10 @@ async fn killed_and_healed(drill: &str, news: &str) {
     assert_nothing_left(&run);
     let again = house.call(&["heal"]).await;
     assert_eq!((again.code(), again.stdout.trim()), (0, "nothing to heal"), "{}", again.stderr);
-    let next = house.run(FAULT, &[]).await;
-    next.expect(0);
+    let mut next = house.start(FAULT, &[]);
+    next.until("run ").await;
+    next.signal(Signal::TERM);
+    next.end().await.expect(5);
 }
 
 #[tokio::test]
@@ -58,7 +60,7 @@ async fn a_drill_that_is_killed_while_a_fault_is_on_the_wire_is_healed() {
 
 #[tokio::test]
 async fn a_drill_that_is_killed_in_its_recovery_is_healed() {
-    let drill = with_grandchildren().replace("recovery: { lasts: 5s }", "recovery: { lasts: 10m }");
+    let drill = with_grandchildren().replace("recovery: { lasts: 6s }", "recovery: { lasts: 10m }");
     killed_and_healed(&drill, "recovery (").await;
 }
 

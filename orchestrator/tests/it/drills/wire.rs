@@ -49,7 +49,7 @@ async fn a_stop_condition_ends_the_drill_and_rolls_back() {
 #[tokio::test]
 async fn a_baseline_that_is_not_steady_makes_the_drill_unknown() {
     let house = house().await;
-    let drill = super::rude::rude(&["--failing", "30"]);
+    let drill = super::rude::rude(&["--failing", "98"]);
     let report = house.run(&drill, &[]).await;
     let report = report.report();
     assert_eq!(finding(&report, "baseline")["verdict"], "unknown");
