@@ -3,7 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +13,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tower::{BoxError, ServiceBuilder};
 
 use crate::board::Board;
 use crate::config::AdminConfig;
@@ -29,6 +32,8 @@ pub use upstreams::UpstreamView;
 
 /// The largest body that a call may have, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// How long a call may take, its body included.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the admin API speaks about.
 #[derive(Clone, Debug)]
@@ -59,8 +64,15 @@ fn router(admin: Admin, guard: Arc<Guard>) -> Router {
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
         })
-        .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(guard, guard::check))
+                .layer(HandleErrorLayer::new(async |_: BoxError| {
+                    Refusal::new(StatusCode::REQUEST_TIMEOUT, "the call took more than 10 s")
+                }))
+                .timeout(CALL_DEADLINE),
+        )
         .with_state(admin)
 }
 

@@ -23,9 +23,9 @@ use tokio::time::Instant;
 
 use crate::board::{Decision, LiveFault};
 use crate::classify::Exchange;
-use crate::connection::Link;
 use crate::delay::Delay;
 use crate::ledger::Ledger;
+use crate::link::Link;
 use crate::stream::Body;
 
 /// An event larger than this is not searched for an answer.

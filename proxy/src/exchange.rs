@@ -18,7 +18,8 @@ use squall_model::verdict::ExchangeVerdict;
 use crate::board::Decision;
 use crate::carry::{self, Course};
 use crate::classify::{Exchange, classify};
-use crate::connection::{Link, Proxying};
+use crate::link::Link;
+use crate::proxying::Proxying;
 use crate::stream::{Body, EventStream, EventStreamContext};
 use crate::upstream::UpstreamError;
 

@@ -13,9 +13,12 @@ mod connection;
 mod delay;
 mod exchange;
 mod ledger;
+mod link;
 mod listen;
+mod proxying;
 mod record;
 mod run;
+mod socket;
 mod stream;
 mod upstream;
 

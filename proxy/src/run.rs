@@ -14,10 +14,11 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::config::{AdminConfig, Config};
-use crate::connection::{self, Proxying};
+use crate::connection;
 use crate::delay::Delay;
 use crate::ledger::Ledger;
 use crate::listen;
+use crate::proxying::Proxying;
 use crate::record::Recorder;
 use crate::upstream::Upstreams;
 

@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use crate::connection::Link;
+use crate::link::Link;
 use crate::upstream::is_reset;
 
 mod events;

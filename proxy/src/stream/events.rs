@@ -23,8 +23,8 @@ use super::{BodyError, poll_incoming};
 use crate::board::{Board, Decision};
 use crate::carry::{self, Share};
 use crate::classify::Exchange;
-use crate::connection::Link;
 use crate::delay::Delay;
+use crate::link::Link;
 use crate::record::{Hit, Recorder};
 
 /// An event larger than this is passed on without a look.

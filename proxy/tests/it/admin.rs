@@ -173,3 +173,14 @@ async fn removing_a_fault_that_thousands_wait_on_frees_them_and_holds_nobody_up(
         assert_eq!(client.message().await.expect("an answer").status(), 200);
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_body_never_ends_does_not_keep_its_place() {
+    let proxy = proxy().await;
+    let mut wire = Wire::connect(proxy.admin_address).await;
+    let host = proxy.admin_address;
+    wire.send(format!("POST /faults HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\n{{"))
+        .await;
+    let answer = wire.message().await.expect("an answer");
+    assert_eq!(answer.status(), 408);
+}
