@@ -56,7 +56,10 @@ impl Watch for Terminal {
             News::Setting(what) if self.moves => self.bar.set_message(what.to_owned()),
             News::Setting(_) => {}
             News::Loaded { sessions, mix } => {
-                self.say(&format!("{sessions} sessions are open; they do {mix}"));
+                self.say(&format!(
+                    "{sessions} sessions are open; they do {}",
+                    mix.replace(',', ", ")
+                ));
             }
             News::Phase { name, lasts } => {
                 *self.phase.lock() = Some((name, lasts, tokio::time::Instant::now()));
