@@ -207,6 +207,18 @@ impl Running {
         told.split(',').next().expect("an id").to_owned()
     }
 
+    /// Waits until the proxy has recorded that a fault acted.
+    pub(crate) async fn until_injected(&self) {
+        let history = self.out.join("proxy.jsonl");
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let acted = async {
+            while !std::fs::read_to_string(&history).is_ok_and(|text| text.contains("injection")) {
+                look.tick().await;
+            }
+        };
+        timeout(LONGEST, acted).await.expect("an injection in time");
+    }
+
     /// The folder of its files.
     pub(crate) fn out(&self) -> &Path {
         &self.out

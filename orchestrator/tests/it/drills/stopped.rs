@@ -69,6 +69,7 @@ async fn interrupted_by(signal: Signal, name: &str) {
     let house = house().await;
     let mut running = house.start(&with_a_fault_for_long(), &[]);
     running.until("  wait 10m").await;
+    running.until_injected().await;
     running.signal(signal);
     let ended = running.end().await.expect(5);
     let report = ended.report();
