@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use squall_model::chance::DrawKey;
 use squall_model::mcp::envelope::{Envelope, Kind};
+use squall_model::mcp::era::Era;
 use squall_model::mcp::header;
 use squall_model::operation::OperationId;
 use squall_model::scope::{Direction, MessageSubject, Subject};
@@ -28,6 +29,8 @@ const HOLD: Duration = Duration::from_secs(10);
 pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    pub(crate) era: Era,
+    /// `Mcp-Session-Id`, which means nothing in the stateless era.
     pub(crate) session: Option<Arc<str>>,
     pub(crate) messages: Vec<MessageSubject<'static>>,
     /// The ids of the requests among the messages, as they were written.
@@ -58,6 +61,18 @@ impl Exchange {
         }
     }
 
+    /// One line for each exchange, for those who ask for `debug`.
+    fn trace(&self) {
+        tracing::debug!(
+            http = %self.method,
+            era = ?self.era,
+            session = self.session.as_deref(),
+            operation = self.operation.map(tracing::field::display),
+            messages = ?self.messages,
+            "exchange"
+        );
+    }
+
     /// The exchange as injections record it.
     pub(crate) fn hit(&self) -> Hit<'_> {
         let method = self.messages.first().and_then(|message| message.method.as_deref());
@@ -76,7 +91,8 @@ pub(crate) async fn classify(
     let mut exchange = Exchange {
         method: parts.method.clone(),
         headers: parts.headers.clone(),
-        session: session(&parts.headers),
+        era: era_of_head(&parts.headers).unwrap_or(Era::Session),
+        session: None,
         messages: Vec::new(),
         ids: Vec::new(),
         is_batch: false,
@@ -86,6 +102,10 @@ pub(crate) async fn classify(
     if is_json && let Some(whole) = held.whole() {
         read_messages(&mut exchange, whole);
     }
+    if exchange.era == Era::Session {
+        exchange.session = session(&parts.headers);
+    }
+    exchange.trace();
     exchange.key = exchange.operation.map_or_else(|| board.arrival(), DrawKey::Operation);
     Ok((exchange, Body::Held(held)))
 }
@@ -95,6 +115,11 @@ fn read_messages(exchange: &mut Exchange, body: &[u8]) {
         return;
     };
     exchange.is_batch = matches!(envelope, Envelope::Batch(_));
+    if era_of_head(&exchange.headers).is_none()
+        && let Some(version) = envelope.messages().iter().find_map(|m| m.meta_version.as_deref())
+    {
+        exchange.era = Era::of(version);
+    }
     for message in envelope.messages() {
         if let (Kind::Request, Some(id)) = (message.kind, message.id) {
             exchange.ids.push(id.to_owned());
@@ -152,10 +177,39 @@ fn has_json(headers: &HeaderMap) -> bool {
     value.is_none_or(|value| value.to_str().is_ok_and(essence))
 }
 
+/// What the head tells of the era: `MCP-Protocol-Version` decides; `Mcp-Method` is of the stateless
+/// era alone (MCP 2026-07-28, basic/transports, streamable HTTP).
+fn era_of_head(headers: &HeaderMap) -> Option<Era> {
+    let version = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    match version {
+        Some(version) => Some(Era::of(version)),
+        None => headers.contains_key(header::METHOD).then_some(Era::Stateless),
+    }
+}
+
 fn session(headers: &HeaderMap) -> Option<Arc<str>> {
     headers.get(header::SESSION_ID)?.to_str().ok().map(Arc::from)
 }
 
 fn operation(headers: &HeaderMap) -> Option<OperationId> {
     OperationId::from_traceparent(headers.get(header::TRACEPARENT)?.to_str().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_tells_the_era_where_it_can() {
+        for (name, value, expected) in [
+            ("mcp-protocol-version", "2025-11-25", Some(Era::Session)),
+            ("mcp-protocol-version", "2026-07-28", Some(Era::Stateless)),
+            ("mcp-method", "tools/call", Some(Era::Stateless)),
+            ("mcp-session-id", "s", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().expect("a value"));
+            assert_eq!(era_of_head(&headers), expected, "{name}: {value}");
+        }
+    }
 }

@@ -35,6 +35,9 @@ pub struct Message<'a> {
     pub name: Option<Cow<'a, str>>,
     /// `params.protocolVersion`: what `initialize` asks for.
     pub protocol_version: Option<Cow<'a, str>>,
+    /// `params._meta["io.modelcontextprotocol/protocolVersion"]`: what a request of the stateless era
+    /// speaks.
+    pub meta_version: Option<Cow<'a, str>>,
     /// The trace id of `params._meta.traceparent`.
     pub operation: Option<OperationId>,
     /// The error's code, of an error.
@@ -127,6 +130,8 @@ struct Params<'a> {
 struct Meta<'a> {
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+    protocol_version: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -154,7 +159,8 @@ impl<'a> Message<'a> {
             outline.params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let meta: Option<Meta<'a>> =
             params.meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let traceparent = meta.and_then(|meta| meta.traceparent);
+        let (traceparent, meta_version) =
+            meta.map_or((None, None), |meta| (meta.traceparent, meta.protocol_version));
         let error: Option<ErrorOutline> =
             outline.error.and_then(|raw| serde_json::from_str(raw.get()).ok());
         Ok(Self {
@@ -164,6 +170,7 @@ impl<'a> Message<'a> {
             params: outline.params,
             name: params.name.or(params.uri),
             protocol_version: params.protocol_version,
+            meta_version,
             operation: traceparent.and_then(|text| OperationId::from_traceparent(&text)),
             error_code: error.map(|error| error.code),
         })
@@ -212,6 +219,12 @@ mod tests {
         );
         let id = peek(&body).operation.map(|id| id.to_string());
         assert_eq!(id.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[test]
+    fn the_version_of_the_stateless_era_is_read_from_meta() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        assert_eq!(peek(body).meta_version.as_deref(), Some("2026-07-28"));
     }
 
     #[test]

@@ -154,3 +154,22 @@ async fn a_client_that_starts_anew_with_its_old_session_in_hand_gets_a_home_too(
         assert_eq!(client.message().await.expect("an answer").text(), made);
     }
 }
+
+#[tokio::test]
+async fn in_the_stateless_era_a_session_id_means_nothing() {
+    let replicas = [replica("a").await, replica("b").await];
+    let proxy = run(fixture::config(&replicas.each_ref().map(|replica| replica.address)));
+    let mut client = proxy.connect().await;
+    client.send(post("", INITIALIZE)).await;
+    client.message().await.expect("an answer");
+    let meta = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    let mut answers = Vec::new();
+    for (headers, body) in [
+        ("Mcp-Session-Id: a\r\nMCP-Protocol-Version: 2026-07-28\r\n", call(1, "x")),
+        ("Mcp-Session-Id: a\r\n", meta.to_owned()),
+    ] {
+        client.send(post(headers, &body)).await;
+        answers.push(client.message().await.expect("an answer").text().to_owned());
+    }
+    assert_eq!(answers, ["b", "a"], "each goes to the next replica in turn");
+}
