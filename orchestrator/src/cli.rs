@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
         command => run(command),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("squall: {failure}");
+        tell(format_args!("squall: {failure}"));
         ExitCode::from(failure.code)
     })
 }
@@ -134,12 +134,25 @@ fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("SQUALL_LOG")
         .unwrap_or_else(|_| EnvFilter::new("warn,squall_proxy=info,squall_server=info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    logs.with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .log_internal_errors(false)
+        .init();
 }
 
 /// Prints a line on stdout. A reader that has gone away, such as `head`, is no error.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a text on stdout that ends its own lines.
+fn put(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints a line on stderr. A drill goes on, and takes everything down, though nobody reads it.
+fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// A runtime for commands that mostly wait.

@@ -57,6 +57,8 @@ pub(crate) struct Finished {
     pub(crate) report: Report,
     /// The folder of its files.
     pub(crate) out: PathBuf,
+    /// Why the report could not be written there, if it could not.
+    pub(crate) unwritten: Option<RecordingError>,
 }
 
 /// Why a run came to no report.
@@ -124,7 +126,12 @@ pub(crate) async fn run(
         .and_then(|()| journal.end().map_err(|error| in_words(&error)));
     let played = match played {
         Ok(played) => played,
-        Err(panic) => std::panic::resume_unwind(panic),
+        Err(panic) => {
+            if let Err(why) = &rolled_back {
+                tracing::error!(run = %run.id(), "not everything could be taken down: {why}; run `squall heal`");
+            }
+            std::panic::resume_unwind(panic)
+        }
     };
     conclude(drill, &plan, options, &run, &recording, played, rolled_back)
 }
@@ -166,14 +173,24 @@ fn conclude(
             return Err(incomplete(format!("{why} (after: {})", in_words(&error)), None));
         }
     };
-    let evidence = evidence::gather(drill, plan, options, run.id(), recording, played)?;
+    let evidence = match evidence::gather(drill, plan, options, run.id(), recording, played) {
+        Ok(evidence) => evidence,
+        // What is still there is worse than what cannot be read.
+        Err(error) => {
+            let why = rolled_back.err();
+            return Err(why.map_or_else(|| error.into(), |why| incomplete(why, None)));
+        }
+    };
     let mut report = Report::from(&evidence);
     if let Err(why) = &rolled_back {
         report.overrule(Verdict::RollbackIncomplete, why);
     }
-    recording.write_reports(&report)?;
+    let unwritten = recording.write_reports(&report).err();
+    if unwritten.is_some() {
+        report.overrule(Verdict::Unknown, "The report could not be written.");
+    }
     match rolled_back {
-        Ok(()) => Ok(Finished { report, out: options.out.clone() }),
+        Ok(()) => Ok(Finished { report, out: options.out.clone(), unwritten }),
         Err(why) => Err(incomplete(why, Some(Box::new(report)))),
     }
 }

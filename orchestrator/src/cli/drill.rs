@@ -9,7 +9,7 @@ use squall_model::chance::Seed;
 
 use super::progress::Terminal;
 use super::signals::Signals;
-use super::{Failure, Outcome, exit, not_started, runtime, unusable};
+use super::{Failure, Outcome, exit, not_started, put, runtime, say, tell, unusable};
 use crate::causes::in_words;
 use crate::drill::{self, Drill, Override};
 use crate::report::Report;
@@ -98,8 +98,11 @@ fn run_one(run: &Run) -> Outcome {
         Ok(runner::run(&drill, &options, &interrupt, &watch).await)
     })?;
     match outcome {
-        Ok(Finished { report, out }) => {
+        Ok(Finished { report, out, unwritten }) => {
             show(&report, &out, run.json, colour);
+            if let Some(error) = unwritten {
+                tell(format_args!("squall: {}", in_words(&error)));
+            }
             Ok(ExitCode::from(report.exit_code))
         }
         Err(RunError::RollbackIncomplete { run: id, why, report }) => {
@@ -122,7 +125,7 @@ fn run_one(run: &Run) -> Outcome {
 
 fn show(report: &Report, out: &Path, json: bool, colour: bool) {
     if json {
-        print!("{}", report.to_json().unwrap_or_default());
+        put(&report.to_json().unwrap_or_default());
         return;
     }
     let files: Vec<PathBuf> =
@@ -132,7 +135,7 @@ fn show(report: &Report, out: &Path, json: bool, colour: bool) {
             .filter(|path| path.exists())
             .collect();
     let view = View { color: colour, width: width(), files };
-    print!("{}", terminal::render(report, &view));
+    put(&terminal::render(report, &view));
 }
 
 /// The terminal's width, or what fits most places.
@@ -144,24 +147,24 @@ fn plan(look: &Look) -> Outcome {
     let drill = drill::load(&look.file, &look.overrides).map_err(unusable)?;
     let seed = seed(look.seed)?;
     let plan = Plan::resolve(&drill, seed).map_err(unusable)?;
-    println!("{} ({}), seed {seed}", drill.title, drill.name.as_str());
-    println!("world     {}: {}", drill.world.name(), plan.replicas.join(", "));
-    println!("load      {}", drill.load.describe());
-    println!("baseline  {}", humantime::format_duration(drill.phases.baseline.lasts));
-    println!("impact");
+    say(format_args!("{} ({}), seed {seed}", drill.title, drill.name.as_str()));
+    say(format_args!("world     {}: {}", drill.world.name(), plan.replicas.join(", ")));
+    say(format_args!("load      {}", drill.load.describe()));
+    say(format_args!("baseline  {}", humantime::format_duration(drill.phases.baseline.lasts)));
+    say("impact");
     for (place, planned) in plan.steps.iter().enumerate() {
         let victims = match &planned.victims[..] {
             [] => String::new(),
             victims => format!(": {}", victims.join(", ")),
         };
-        println!("  {}. {}{victims}", place + 1, planned.step.describe());
+        say(format_args!("  {}. {}{victims}", place + 1, planned.step.describe()));
         if let Some(undo) = planned.step.describe_undo() {
-            println!("     undo: {undo}");
+            say(format_args!("     undo: {undo}"));
         }
     }
-    println!("recovery  {}", humantime::format_duration(drill.phases.recovery.lasts));
-    println!("at last   take the replicas and the proxy down");
-    println!("takes about {}", humantime::format_duration(drill.length()));
+    say(format_args!("recovery  {}", humantime::format_duration(drill.phases.recovery.lasts)));
+    say("at last   take the replicas and the proxy down");
+    say(format_args!("takes about {}", humantime::format_duration(drill.length())));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -169,10 +172,10 @@ fn check(files: &[PathBuf]) -> ExitCode {
     let mut failed = false;
     for file in files {
         match drill::load(file, &[]) {
-            Ok(drill) => println!("{}: ok: {}", file.display(), drill.title),
+            Ok(drill) => say(format_args!("{}: ok: {}", file.display(), drill.title)),
             Err(error) => {
                 failed = true;
-                eprintln!("squall: {}", in_words(&error));
+                tell(format_args!("squall: {}", in_words(&error)));
             }
         }
     }
@@ -189,9 +192,9 @@ fn list(folder: &Path) -> Outcome {
     for file in files {
         // A page without a drill is no runbook.
         match drill::load(&file, &[]) {
-            Ok(drill) => println!("{:40} {}", file.display(), drill.title),
+            Ok(drill) => say(format_args!("{:40} {}", file.display(), drill.title)),
             Err(drill::DrillError::NoDrill { .. }) => {}
-            Err(error) => println!("{:40} ! {}", file.display(), in_words(&error)),
+            Err(error) => say(format_args!("{:40} ! {}", file.display(), in_words(&error))),
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, Outcome, exit, not_started, say};
+use super::{Failure, Outcome, exit, not_started, say, tell};
 use crate::heal::HealError;
 use crate::state::{RunId, StateDir};
 
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         say(format_args!("left alone: {alive}"));
     }
     for error in &healed.failed {
-        eprintln!("squall: {error}");
+        tell(format_args!("squall: {error}"));
     }
     if healed.is_nothing() {
         say("nothing to heal");

@@ -21,7 +21,7 @@ use squall_model::mcp::era::ProtocolVersion;
 
 use super::progress::{bar, in_words};
 use super::signals::Signals;
-use super::{Outcome, exit, not_started, runtime, say};
+use super::{Outcome, exit, not_started, runtime, say, tell};
 
 /// How often the line of progress moves.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -86,7 +86,7 @@ async fn drive(run: Run) -> Outcome {
         ready = load.ready() => {
             let ready = ready.map_err(not_started)?;
             if !run.json {
-                eprintln!("{} sessions are open; they do {}", ready.sessions, ready.mix);
+                tell(format_args!("{} sessions are open; they do {}", ready.sessions, ready.mix));
             }
             until_ended(&mut load, &run, &mut signals).await
         }
@@ -96,7 +96,7 @@ async fn drive(run: Run) -> Outcome {
     let verdicts = samples.judge(&run.thresholds());
     print(&summary, &verdicts, run.json)?;
     if let Some(name) = interrupted {
-        eprintln!("squall: stopped by {name}");
+        tell(format_args!("squall: stopped by {name}"));
         return Ok(ExitCode::from(exit::STOPPED));
     }
     let holds = summary.totals.operations > 0 && verdicts.iter().all(|(_, verdict)| verdict.holds);

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use squall_loadgen::Progress;
 
+use super::tell;
 use crate::drill::Drill;
 use crate::runner::{News, Watch};
 
@@ -32,7 +33,7 @@ impl Terminal {
         if self.moves {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 

@@ -12,7 +12,7 @@ use squall_proxy::{AdminConfig, Config, Proxy};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
-use super::{Failure, Outcome, not_started, runtime, unusable};
+use super::{Failure, Outcome, not_started, runtime, tell, unusable};
 
 /// Put a fault-injecting proxy in front of MCP servers.
 ///
@@ -72,9 +72,9 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 async fn carry(config: Config) -> Outcome {
     let mut signals = Signals::hear()?;
     let proxy = Proxy::bind(config).map_err(not_started)?;
-    eprintln!("squall proxy listening on http://{}", proxy.address());
+    tell(format_args!("squall proxy listening on http://{}", proxy.address()));
     if let Some(admin) = proxy.admin_address() {
-        eprintln!("admin API on http://{admin}");
+        tell(format_args!("admin API on http://{admin}"));
     }
     let stop = CancellationToken::new();
     let run = proxy.run(stop.clone());

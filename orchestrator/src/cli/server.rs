@@ -9,7 +9,7 @@ use squall_model::mcp;
 use squall_server::Config;
 
 use super::signals::Signals;
-use super::{Failure, Outcome, exit, not_started, runtime};
+use super::{Failure, Outcome, exit, not_started, runtime, tell};
 use crate::world::ready::{self, Probe};
 
 /// How long a server may take to answer `--check`.
@@ -71,7 +71,7 @@ async fn serve(listen: SocketAddr, config: Config) -> Outcome {
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))
         .map_err(not_started)?;
     let address = listener.local_addr().map_err(not_started)?;
-    eprintln!("squall server listening on http://{address}{}", mcp::ENDPOINT);
+    tell(format_args!("squall server listening on http://{address}{}", mcp::ENDPOINT));
     let shutdown = async move {
         signals.next().await;
     };

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 use squall_loadgen::{Clock, Sink};
 use squall_model::history::{Event, Nanos, Operation, Record};
@@ -28,6 +30,8 @@ pub(crate) struct Recording {
 #[derive(Debug)]
 struct Kept {
     file: Mutex<File>,
+    /// Whether a line could not be written.
+    was_torn: AtomicBool,
     operations: Mutex<Vec<Operation>>,
     events: Mutex<Vec<Event>>,
 }
@@ -55,8 +59,12 @@ impl Recording {
         }
         let path = out.join(HISTORY);
         let file = File::create(&path).map_err(failed(&path))?;
-        let kept =
-            Kept { file: Mutex::new(file), operations: Mutex::default(), events: Mutex::default() };
+        let kept = Kept {
+            file: Mutex::new(file),
+            was_torn: AtomicBool::new(false),
+            operations: Mutex::default(),
+            events: Mutex::default(),
+        };
         let recording = Self { out: out.to_owned(), kept: kept.into(), clock };
         recording.kept.write(&Record::Anchor(recording.clock.anchor()));
         Ok(recording)
@@ -125,8 +133,10 @@ impl Kept {
     fn write(&self, record: &Record) {
         let Ok(mut line) = serde_json::to_vec(record) else { return };
         line.push(b'\n');
-        if let Err(error) = self.file.lock().write_all(&line) {
-            tracing::error!(%error, "the history could not be written");
+        let Err(error) = self.file.lock().write_all(&line) else { return };
+        // Once: a disk that is full would otherwise be told of for every operation.
+        if !self.was_torn.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "history.jsonl could not be written and has gaps from here on; the report, made from memory, has none");
         }
     }
 }

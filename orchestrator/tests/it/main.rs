@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod closed;
 mod drills;
 mod heal;
 mod shim;
