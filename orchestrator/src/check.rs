@@ -94,6 +94,19 @@ impl Finding {
         Self { checker, verdict, summary: summary.into(), details: Vec::new() }
     }
 
+    /// A run that the drill itself cut short says nothing of how the service came back: what looks
+    /// broken may be the drill's doing. An answer that broke the specification stays one.
+    fn doubt(&mut self, why: &str) {
+        let depends =
+            matches!(self.checker, Checker::Recovery | Checker::Reinit | Checker::Thresholds);
+        if depends && self.verdict != Judgement::Unknown {
+            self.verdict = Judgement::Unknown;
+            let seen = std::mem::take(&mut self.summary);
+            self.summary = format!("It cannot be told: {why}.");
+            self.details.insert(0, format!("until then: {seen}"));
+        }
+    }
+
     fn with_details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
     }
@@ -127,7 +140,7 @@ impl Measured {
 
 /// Runs every checker.
 pub(crate) fn findings(evidence: &Evidence, measured: &Measured) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         baseline::check(evidence, &measured.baseline),
         exercise::check(evidence),
         steps::check(&evidence.failures),
@@ -135,7 +148,13 @@ pub(crate) fn findings(evidence: &Evidence, measured: &Measured) -> Vec<Finding>
         reinit::check(evidence, &measured.reinit),
         conformance::check(&measured.breaches),
         thresholds::check(&evidence.thresholds),
-    ]
+    ];
+    if let Some(why) = &evidence.cut_short {
+        for finding in &mut findings {
+            finding.doubt(why);
+        }
+    }
+    findings
 }
 
 /// What a whole run came to.
@@ -166,11 +185,12 @@ impl Verdict {
         for (judgement, verdict) in
             [(Judgement::Broken, Self::Broken), (Judgement::Unknown, Self::Unknown)]
         {
-            let such: Vec<_> = findings
+            let mut such: Vec<_> = findings
                 .iter()
                 .filter(|finding| finding.verdict == judgement)
                 .map(|finding| finding.summary.as_str())
                 .collect();
+            such.dedup();
             if !such.is_empty() {
                 return (verdict, such.join(" "));
             }
@@ -289,6 +309,18 @@ mod tests {
         ];
         let (_, reason) = Verdict::of(&Sample::new().build(), &findings);
         assert_eq!(reason, "Bad. Worse.");
+    }
+
+    #[test]
+    fn a_run_that_the_drill_cut_short_is_unknown_and_no_verdict_on_the_service() {
+        let sample = Sample::steady_but_failing(12_000..30_000).with(|evidence| {
+            evidence.cut_short = Some("the drill's proxy has ended".to_owned());
+        });
+        let evidence = sample.build();
+        let findings = findings(&evidence, &Measured::of(&evidence));
+        let (verdict, reason) = Verdict::of(&evidence, &findings);
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        assert!(reason.contains("the drill's proxy has ended"), "{reason}");
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub(crate) struct Evidence {
     pub(crate) failures: Vec<Failure>,
     /// Why the run ended before its time, if it did: a stop condition or an interrupt.
     pub(crate) stopped: Option<String>,
+    /// What of the drill's own failed so that the run could not go on, if anything did.
+    #[serde(default)]
+    pub(crate) cut_short: Option<String>,
 }
 
 impl Evidence {
@@ -117,6 +120,21 @@ pub(crate) struct Phases {
     pub(crate) impact: Span,
     /// Nothing is broken any more.
     pub(crate) recovery: Span,
+}
+
+impl Phases {
+    /// The phase that an operation counts for: the one that it was due in. What was under way when
+    /// the fault began, and then ended badly, is the fault's and not the baseline's.
+    pub(crate) fn of(&self, operation: &Operation, fault: Option<Span>) -> Option<&'static str> {
+        let spans =
+            [("baseline", self.baseline), ("impact", self.impact), ("recovery", self.recovery)];
+        let due_in = spans.into_iter().find(|(_, span)| span.contains(operation.due));
+        let begun = fault.is_some_and(|fault| fault.from <= operation.completed);
+        match due_in?.0 {
+            "baseline" if begun && !operation.outcome.is_ok() => Some("impact"),
+            phase => Some(phase),
+        }
+    }
 }
 
 /// One fault of the proxy, or one step that breaks something by itself.

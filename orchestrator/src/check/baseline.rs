@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use squall_model::history::Operation;
+
 use super::percentile::{Times, ms};
 use super::words::{count, percent, time_or_dash};
 use super::{Checker, Finding, Judgement};
@@ -24,12 +26,21 @@ pub(crate) struct Baseline {
 }
 
 /// Measures the baseline phase, by due time.
+///
+/// What the fault overtook is not held against the baseline, unless it had been under way for longer
+/// than any success took: then it would not have ended well either.
 pub(crate) fn measure(evidence: &Evidence) -> Baseline {
-    let due = || evidence.workload_due_in(evidence.phases.baseline);
+    let all = || evidence.workload_due_in(evidence.phases.baseline);
+    let slowest = all().filter(|o| o.outcome.is_ok()).map(Operation::latency).max();
+    let is_overtaken = |operation: &&Operation| {
+        evidence.phases.of(operation, evidence.fault) != Some("baseline")
+            && Some(evidence.damage_from().since(operation.due)) <= slowest
+    };
+    let due = || all().filter(|operation| !is_overtaken(operation));
     let operations = due().count() as u64;
     let ok = due().filter(|operation| operation.outcome.is_ok()).count();
     let success = ok as f64 / operations.max(1) as f64;
-    let latencies: Times = due().map(squall_model::history::Operation::latency).collect();
+    let latencies: Times = due().map(Operation::latency).collect();
     Baseline {
         operations,
         success,
@@ -105,6 +116,18 @@ mod tests {
         let lost = Outcome::Unknown(Cause::Timeout);
         let sample = (0..5).fold(baseline_of(95, 0), |s, n| s.call(1, n, 5, lost.clone()));
         assert_eq!(judge(sample).verdict, Judgement::Unknown);
+    }
+
+    #[test]
+    fn what_the_fault_overtook_is_not_held_against_the_baseline() {
+        let cut = |due: u64| (due, 12_000 - due, Outcome::Failed(Cause::Reset));
+        let overtaken = |due| {
+            let (due, took, outcome) = cut(due);
+            let slow = baseline_of(95, 0).call(1, 1_000, 400, Outcome::Ok);
+            judge((0..20).fold(slow, |s, n| s.call(1, due + n, took - n, outcome.clone())))
+        };
+        assert_eq!(overtaken(9_700).verdict, Judgement::Held);
+        assert_eq!(overtaken(9_500).verdict, Judgement::Unknown, "it hung before the fault");
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Sample {
             thresholds: Vec::new(),
             failures: Vec::new(),
             stopped: None,
+            cut_short: None,
         };
         Self { evidence, number: 0 }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use squall_loadgen::Sample;
 use squall_model::fault::FaultId;
-use squall_model::history::{Anchor, Injection, Nanos, Operation, Record};
+use squall_model::history::{Anchor, Injection, Operation, Record};
 
 use super::Options;
 use super::plan::{Plan, Planned};
@@ -48,7 +48,7 @@ pub(super) fn gather(
     Ok(Evidence {
         run: run_info(drill, plan, options, run, recording),
         faults: faults(plan, &played, &injections),
-        thresholds: thresholds(drill, &operations, phases),
+        thresholds: thresholds(drill, &operations, phases, played.fault),
         sessions_at_fault: sessions(&operations, &played, &broken),
         phases,
         fault: played.fault,
@@ -56,6 +56,7 @@ pub(super) fn gather(
         steady: drill.steady,
         min_broken_share: if broken.is_empty() { 0.0 } else { drill.expect.broken_share.value() },
         stopped: played.stopped,
+        cut_short: played.cut_short,
         failures: played.failures,
         events: recording.events(),
         operations,
@@ -173,19 +174,16 @@ fn sessions(operations: &[Operation], played: &Played, broken: &[String]) -> Vec
     current.into_iter().filter(|(client, _)| *client > 0).map(at_fault).collect()
 }
 
-fn thresholds(drill: &Drill, operations: &[Operation], phases: Phases) -> Vec<ThresholdResult> {
-    let phase = |moment: Nanos| {
-        let named = [
-            ("baseline", phases.baseline),
-            ("impact", phases.impact),
-            ("recovery", phases.recovery),
-        ];
-        named.into_iter().find(|(_, span)| span.contains(moment)).map(|(name, _)| name)
-    };
+fn thresholds(
+    drill: &Drill,
+    operations: &[Operation],
+    phases: Phases,
+    fault: Option<Span>,
+) -> Vec<ThresholdResult> {
     let workload: Vec<_> = operations
         .iter()
         .filter(|operation| !operation.is_handshake())
-        .map(|operation| Sample::of(operation, phase(operation.due)))
+        .map(|operation| Sample::of(operation, phases.of(operation, fault)))
         .collect();
     let result = |threshold: &squall_loadgen::Threshold| {
         let verdict = threshold.evaluate(workload.iter().copied());

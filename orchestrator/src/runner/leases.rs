@@ -45,19 +45,20 @@ impl Leases {
 
     /// Removes the fault.
     pub(super) async fn remove(&self, id: &FaultId) -> Result<(), CallError> {
-        self.admin.remove(id).await?;
+        let removed = self.admin.remove(id).await;
+        // No longer renewed in any case: what cannot be removed ends with its lease.
         self.held.lock().retain(|held| held.id != *id);
-        Ok(())
+        removed.map(drop)
     }
 
-    /// Removes every fault that is left, the last one first, and names them.
-    pub(super) async fn remove_all(&self) -> Result<Vec<FaultId>, CallError> {
+    /// Ends all faults, newest first, and says of each whether that went well.
+    pub(super) async fn remove_all(&self) -> Vec<(FaultId, Result<(), CallError>)> {
         let mut removed = Vec::new();
         loop {
             let last = self.held.lock().last().map(|held| held.id.clone());
-            let Some(id) = last else { return Ok(removed) };
-            self.remove(&id).await?;
-            removed.push(id);
+            let Some(id) = last else { return removed };
+            let outcome = self.remove(&id).await;
+            removed.push((id, outcome));
         }
     }
 }

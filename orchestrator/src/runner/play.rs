@@ -39,6 +39,8 @@ pub(super) struct Played {
     pub(super) done: Vec<usize>,
     /// Why it ended before its time.
     pub(super) stopped: Option<String>,
+    /// What of the drill's own failed so that it could not go on.
+    pub(super) cut_short: Option<String>,
     /// What the drill could not do.
     pub(super) failures: Vec<Failure>,
 }
@@ -80,6 +82,7 @@ pub(super) async fn play(
         }
         Some(Stop::Failed(what)) => {
             recording.event("failure", &what, played.ended, None);
+            played.cut_short = Some(what.clone());
             played.failures.push(Failure { what, tells: false });
         }
         None => {}
@@ -149,8 +152,15 @@ impl Player<'_> {
             }
         }
         let at = self.now();
-        for id in self.stage.leases().remove_all().await.map_err(|error| in_words(&error))? {
-            self.recording.event("undo", &format!("remove fault `{id}`"), at, Some(self.now()));
+        for (id, removed) in self.stage.leases().remove_all().await {
+            let what = format!("remove fault `{id}`");
+            let Err(error) = removed else {
+                self.recording.event("undo", &what, at, Some(self.now()));
+                continue;
+            };
+            let what = format!("{what} failed: {}", in_words(&error));
+            self.recording.event("failure", &what, at, Some(self.now()));
+            played.failures.push(Failure { what, tells: false });
         }
         if let Some(span) = &mut played.fault {
             span.to = self.now();
@@ -173,13 +183,19 @@ impl Player<'_> {
                     victims => victims.to_vec(),
                 };
                 let deadline = Instant::now() + start.within;
+                // All of them, though one fails: it must not keep the others down.
+                let mut outcomes = Vec::new();
                 for name in &down {
-                    world.start_again(name).await.map_err(|error| in_words(&error))?;
+                    outcomes.push(world.start_again(name).await);
                 }
-                for name in &down {
+                for (name, outcome) in down.iter().zip(&mut outcomes) {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    world.wait_ready(name, left).await.map_err(|error| in_words(&error))?;
+                    if outcome.is_ok() {
+                        *outcome = world.wait_ready(name, left).await;
+                    }
                 }
+                let outcome: Result<(), _> = outcomes.into_iter().collect();
+                outcome.map_err(|error| in_words(&error))?;
             }
             Step::Inject(inject) => {
                 self.stage

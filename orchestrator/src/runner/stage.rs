@@ -148,8 +148,8 @@ impl Stage {
 
     async fn remove_faults(&self) {
         if let Some(parts) = &self.parts {
-            // If the proxy is gone, so are its faults.
-            let _ = parts.leases.remove_all().await;
+            // If the proxy is gone, so are its faults; if it lives, its end is near.
+            parts.leases.remove_all().await;
         }
     }
 
