@@ -9,12 +9,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use squall_loadgen::{Mix, Rate, Sessions, Threshold};
+use squall_model::chance::Seed;
 use squall_model::mcp::era::ProtocolVersion;
 
+use crate::causes::in_words;
 use crate::evidence::{Expectation, SteadyRule};
+use crate::runner::Plan;
 use crate::scalar::text;
 use crate::step::Step;
 use crate::world::ProcessConfig;
+
+/// The shortest lease that is renewed in time on a busy machine.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 mod error;
 mod overrides;
@@ -242,6 +248,36 @@ impl Drill {
         for fault in self.phases.impact.steps.iter().filter_map(Step::fault) {
             if !seen.insert(&fault.id) {
                 return Err(format!("two faults are named `{}`: ids are unique", fault.id));
+            }
+            if fault.lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
+                return Err(format!(
+                    "the lease of fault `{}` is too short to be renewed in time: at least {} were expected, or none",
+                    fault.id,
+                    humantime::format_duration(SHORTEST_LEASE),
+                ));
+            }
+        }
+        self.check_removals()?;
+        // Whoever the seed chooses: a step that names nobody it could hit is wrong with any.
+        Plan::resolve(self, Seed::new(0)).map(drop).map_err(|error| in_words(&error))
+    }
+
+    /// Only what is there can be removed.
+    fn check_removals(&self) -> Result<(), String> {
+        let mut live = BTreeSet::new();
+        for (place, step) in self.phases.impact.steps.iter().enumerate() {
+            live.extend(step.fault().map(|fault| fault.id.as_str()));
+            let Step::Remove(remove) = step else { continue };
+            let id = remove.0.as_str();
+            if !live.remove(id) {
+                let known: Vec<_> = live.iter().copied().collect();
+                let meant = nearest(id, &known);
+                let meant =
+                    meant.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
+                return Err(format!(
+                    "step {} removes fault `{id}`, which is not there then{meant} (inject it in a step before)",
+                    place + 1,
+                ));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! THE list of things a drill can do to its world. A new one is a variant here and a file in `step/`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,6 +17,7 @@ pub(crate) use inject::{Inject, LEASE};
 pub(crate) use kill::Kill;
 pub(crate) use remove::Remove;
 pub(crate) use start::Start;
+use victims::Wanted;
 pub(crate) use victims::{NoVictims, Victims};
 pub(crate) use wait::Wait;
 
@@ -90,17 +92,30 @@ impl Step {
 }
 
 impl Step {
-    /// The replicas that the step hits, as the nth of a drill: the same for the same seed.
+    /// The replicas that the step hits, as the nth of a drill, where these are `down` by then: the
+    /// same for the same seed.
     pub(crate) fn victims(
         &self,
         replicas: &[String],
+        down: &BTreeSet<String>,
         seed: squall_model::chance::Seed,
         place: u64,
     ) -> Result<Vec<String>, NoVictims> {
         match self {
-            Self::Kill(step) => step.replicas.choose(replicas, seed, place),
+            Self::Kill(step) => {
+                let up = |name: &String| !down.contains(name);
+                step.replicas.choose(replicas, &Wanted { state: "up", holds: &up }, seed, place)
+            }
             Self::Start(step) if step.replicas == Victims::All => Ok(Vec::new()),
-            Self::Start(step) => step.replicas.choose(replicas, seed, place),
+            Self::Start(step) => {
+                let is_down = |name: &String| down.contains(name);
+                step.replicas.choose(
+                    replicas,
+                    &Wanted { state: "down", holds: &is_down },
+                    seed,
+                    place,
+                )
+            }
             Self::Inject(_) | Self::Remove(_) | Self::Wait(_) => Ok(Vec::new()),
         }
     }

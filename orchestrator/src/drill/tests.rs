@@ -87,6 +87,23 @@ fn parts_that_do_not_fit_together_are_refused_with_advice() {
     assert!(error(&book(&short), &[]).contains("make `phases.recovery.lasts` longer"));
     let quiet = DRILL.replace("- kill: { replicas: one }", "- wait: 1s");
     assert!(error(&book(&quiet), &[]).contains("breaks anything"));
+    for (step, says) in [
+        ("- remove: gone", "step 2 removes fault `gone`, which is not there then"),
+        (
+            "- inject: { id: slow, effect: { drop: {} } }\n      - remove: slaw",
+            "did you mean `slow`?",
+        ),
+        ("- inject: { id: x, lease: 50ms, effect: { drop: {} } }", "at least 1s"),
+        ("- kill: { replicas: replica-9 }", "there is no replica `replica-9`"),
+        ("- kill: { replicas: 3 }", "3 of the replicas must be up by then, but 2 will be"),
+        (
+            "- start: {}\n      - start: { replicas: one }",
+            "1 of the replicas must be down by then, but 0 will be",
+        ),
+    ] {
+        let found = error(&book(&DRILL.replace("- wait: 1s", step)), &[]);
+        assert!(found.contains(says), "{step}: {found}");
+    }
     let twice = "- inject: { id: x, effect: { drop: {} } }\n      - inject: { id: x, effect: { drop: {} } }";
     let twice = DRILL.replace("- wait: 1s", twice);
     assert!(error(&book(&twice), &[]).contains("two faults are named `x`"));

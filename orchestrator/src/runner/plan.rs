@@ -1,5 +1,7 @@
 //! A drill with every choice made: who is hit, and when the fault begins.
 
+use std::collections::BTreeSet;
+
 use squall_model::chance::Seed;
 
 use crate::drill::{Drill, WorldSpec};
@@ -41,13 +43,20 @@ impl<'a> Plan<'a> {
         let WorldSpec::Process(config) = &drill.world;
         let replicas = config.replica_names();
         let mut steps = Vec::new();
+        let mut down: BTreeSet<String> = BTreeSet::new();
         for (place, step) in drill.phases.impact.steps.iter().enumerate() {
-            let victims = step.victims(&replicas, seed, place as u64);
+            let victims = step.victims(&replicas, &down, seed, place as u64);
             let victims = victims.map_err(|source| PlanError {
                 number: place + 1,
                 step: step.describe(),
                 source,
             })?;
+            match step {
+                Step::Kill(_) => down.extend(victims.iter().cloned()),
+                Step::Start(_) if victims.is_empty() => down.clear(),
+                Step::Start(_) => down.retain(|name| !victims.contains(name)),
+                Step::Inject(_) | Step::Remove(_) | Step::Wait(_) => {}
+            }
             steps.push(Planned { step, victims });
         }
         Ok(Self { drill, replicas, steps })

@@ -32,44 +32,77 @@ pub(crate) enum NoVictims {
         known: Vec<String>,
     },
     /// More than there are.
-    #[error("{wanted} replicas were to be hit, but there are {present}")]
+    #[error("{wanted} of the replicas must be {state} by then, but {present} will be")]
     TooMany {
         /// How many were asked for.
         wanted: u8,
+        /// `up` or `down`.
+        state: &'static str,
         /// How many there are.
         present: usize,
     },
+    /// One that is not as it must be.
+    #[error("`{name}` must be {state} by then, but an earlier step or none leaves it otherwise")]
+    NotSo {
+        /// The name.
+        name: String,
+        /// `up` or `down`.
+        state: &'static str,
+    },
+}
+
+/// How a replica must be for a step to hit it.
+pub(super) struct Wanted<'a> {
+    /// `up` or `down`.
+    pub(super) state: &'static str,
+    /// Whether a replica is so by then.
+    pub(super) holds: &'a dyn Fn(&String) -> bool,
 }
 
 impl Victims {
-    /// The names of the victims among the replicas, for the nth step of a drill: the same for the
-    /// same seed.
-    pub(crate) fn choose(
+    /// The names of the victims among those replicas that are as they must be, for the nth step of
+    /// a drill: the same for the same seed.
+    pub(super) fn choose(
         &self,
         replicas: &[String],
+        must: &Wanted<'_>,
         seed: Seed,
         step: u64,
     ) -> Result<Vec<String>, NoVictims> {
-        match self {
-            Self::All => Ok(replicas.to_vec()),
-            Self::Some(wanted) if usize::from(*wanted) > replicas.len() => {
-                Err(NoVictims::TooMany { wanted: *wanted, present: replicas.len() })
-            }
-            Self::Some(count) => {
-                let mut draw = seed.draw("victims", DrawKey::Arrival(step));
-                let mut drawn: Vec<_> =
-                    replicas.sample(&mut draw, usize::from(*count)).cloned().collect();
-                drawn.sort();
-                Ok(drawn)
-            }
-            Self::Named(names) => match names.iter().find(|name| !replicas.contains(name)) {
-                Some(name) => {
-                    Err(NoVictims::Unknown { name: name.clone(), known: replicas.to_vec() })
-                }
-                None => Ok(names.clone()),
-            },
+        let fit: Vec<_> = replicas.iter().filter(|name| (must.holds)(name)).cloned().collect();
+        let wanted = match self {
+            Self::All => 1,
+            Self::Some(wanted) => *wanted,
+            Self::Named(names) => return named(names, replicas, must),
+        };
+        if usize::from(wanted) > fit.len() {
+            return Err(NoVictims::TooMany { wanted, state: must.state, present: fit.len() });
         }
+        if *self == Self::All {
+            return Ok(fit);
+        }
+        let mut draw = seed.draw("victims", DrawKey::Arrival(step));
+        let mut drawn: Vec<_> = fit.sample(&mut draw, usize::from(wanted)).cloned().collect();
+        drawn.sort();
+        Ok(drawn)
     }
+}
+
+fn named(
+    names: &[String],
+    replicas: &[String],
+    must: &Wanted<'_>,
+) -> Result<Vec<String>, NoVictims> {
+    if let Some(name) = names.iter().find(|name| !replicas.contains(name)) {
+        return Err(NoVictims::Unknown { name: name.clone(), known: replicas.to_vec() });
+    }
+    if let Some(name) = names.iter().find(|name| !(must.holds)(name)) {
+        return Err(NoVictims::NotSo { name: name.clone(), state: must.state });
+    }
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 impl FromStr for Victims {
@@ -109,13 +142,15 @@ impl fmt::Display for Victims {
 mod tests {
     use super::*;
 
+    const ANY: Wanted<'_> = Wanted { state: "up", holds: &|_| true };
+
     fn replicas() -> Vec<String> {
         (1..=3).map(|number| format!("replica-{number}")).collect()
     }
 
     #[test]
     fn the_seed_chooses_the_same_victims_and_another_seed_others() {
-        let choose = |seed| Victims::Some(1).choose(&replicas(), Seed::new(seed), 0);
+        let choose = |seed| Victims::Some(1).choose(&replicas(), &ANY, Seed::new(seed), 0);
         assert_eq!(choose(7), choose(7));
         let chosen: std::collections::BTreeSet<_> =
             (0..50).filter_map(|seed| choose(seed).ok()).flatten().collect();
@@ -125,9 +160,25 @@ mod tests {
     #[test]
     fn who_is_not_there_cannot_be_hit() {
         let unknown: Victims = "replica-1, replica-9".parse().expect("names");
-        let error = unknown.choose(&replicas(), Seed::new(1), 0).expect_err("no replica-9");
+        let error = unknown.choose(&replicas(), &ANY, Seed::new(1), 0).expect_err("no replica-9");
         assert!(error.to_string().contains("replica-9"), "{error}");
-        assert!(Victims::Some(4).choose(&replicas(), Seed::new(1), 0).is_err());
+        assert!(Victims::Some(4).choose(&replicas(), &ANY, Seed::new(1), 0).is_err());
         assert!("".parse::<Victims>().is_err());
+    }
+
+    #[test]
+    fn only_what_is_as_it_must_be_is_hit() {
+        let must = Wanted { state: "up", holds: &|name| name != "replica-2" };
+        let choose =
+            |victims: Victims, seed| victims.choose(&replicas(), &must, Seed::new(seed), 3);
+        let rest = vec!["replica-1".to_owned(), "replica-3".to_owned()];
+        assert_eq!(choose(Victims::All, 1), Ok(rest.clone()));
+        for seed in 0..50 {
+            let drawn = choose(Victims::Some(1), seed).expect("one is up");
+            assert!(rest.contains(&drawn[0]), "{drawn:?}");
+        }
+        assert!(matches!(choose(Victims::Some(3), 1), Err(NoVictims::TooMany { present: 2, .. })));
+        let named = Victims::Named(vec!["replica-2".to_owned()]);
+        assert!(matches!(choose(named, 1), Err(NoVictims::NotSo { .. })));
     }
 }
