@@ -94,15 +94,15 @@ impl Finding {
         Self { checker, verdict, summary: summary.into(), details: Vec::new() }
     }
 
-    /// A run that the drill itself cut short says nothing of how the service came back: what looks
-    /// broken may be the drill's doing. An answer that broke the specification stays one.
+    /// A run that ended before its time says nothing of how the service came back: there was no time
+    /// for it, or what looks broken is the doing of the drill, which failed. An answer that broke the specification stays one.
     fn doubt(&mut self, why: &str) {
         let depends =
             matches!(self.checker, Checker::Recovery | Checker::Reinit | Checker::Thresholds);
         if depends && self.verdict != Judgement::Unknown {
             self.verdict = Judgement::Unknown;
             let seen = std::mem::take(&mut self.summary);
-            self.summary = format!("It cannot be told: {why}.");
+            self.summary = format!("It cannot be told, the run ended before its time: {why}.");
             self.details.insert(0, format!("until then: {seen}"));
         }
     }
@@ -149,7 +149,7 @@ pub(crate) fn findings(evidence: &Evidence, measured: &Measured) -> Vec<Finding>
         conformance::check(&measured.breaches),
         thresholds::check(&evidence.thresholds),
     ];
-    if let Some(why) = &evidence.cut_short {
+    if let Some(why) = evidence.cut_short.as_ref().or(evidence.stopped.as_ref()) {
         for finding in &mut findings {
             finding.doubt(why);
         }
@@ -321,6 +321,16 @@ mod tests {
         let (verdict, reason) = Verdict::of(&evidence, &findings);
         assert_eq!(verdict, Verdict::Unknown, "{reason}");
         assert!(reason.contains("the drill's proxy has ended"), "{reason}");
+    }
+
+    #[test]
+    fn a_stop_says_nothing_of_the_recovery_that_it_left_no_time_for() {
+        let sample = Sample::steady_but_failing(12_000..30_000).stopped("SIGINT");
+        let evidence = sample.build();
+        for finding in findings(&evidence, &Measured::of(&evidence)) {
+            let depends = matches!(finding.checker, Checker::Recovery | Checker::Reinit);
+            assert!(!depends || finding.verdict == Judgement::Unknown, "{finding:?}");
+        }
     }
 
     #[test]

@@ -176,7 +176,12 @@ pub(crate) fn check(evidence: &Evidence, measured: &Measured) -> Finding {
             found(Judgement::Unknown, "No fault began: there is no recovery.".to_owned())
         };
     }
-    let finding = if !measured.baseline.is_steady {
+    // What is unsteady though nothing was broken is no matter of recovery.
+    let is_idle = !evidence.faults.is_empty() && evidence.faults.iter().all(|f| f.hits == 0);
+    let finding = if is_idle {
+        let why = "Nothing came about that the service could have recovered from.";
+        found(Judgement::Unknown, why.to_owned())
+    } else if !measured.baseline.is_steady {
         let why = "Recovery cannot be judged: the baseline to hold it against was not steady.";
         found(Judgement::Unknown, why.to_owned())
     } else if let Some(recovered) = recovery.recovered_ms {

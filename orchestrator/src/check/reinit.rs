@@ -16,6 +16,9 @@ use super::words::{count, first_ten, percent, time};
 use super::{Checker, Finding, Judgement};
 use crate::evidence::{Evidence, Expectation, SessionAtFault};
 
+/// So many sessions are named with their homes, one by one.
+const FEW: usize = 10;
+
 /// What became of one session of the load generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,10 +158,23 @@ impl Reinit {
         }
     }
 
-    fn names(&self, wanted: impl Fn(&SessionStory) -> bool) -> Vec<String> {
-        let such = self.stories.iter().filter(|story| wanted(story));
-        such.map(SessionStory::name).collect()
+    fn such(&self, wanted: impl Fn(&SessionStory) -> bool) -> Vec<&SessionStory> {
+        self.stories.iter().filter(|story| wanted(story)).collect()
     }
+}
+
+/// Who it was: a few with their homes, many by the number on each home and the first ten.
+fn say_who(stories: &[&SessionStory]) -> String {
+    if stories.len() <= FEW {
+        return first_ten(&stories.iter().map(|story| story.name()).collect::<Vec<_>>());
+    }
+    let mut homes: BTreeMap<&str, u64> = BTreeMap::new();
+    for story in stories {
+        *homes.entry(story.home.as_deref().unwrap_or("an unknown home")).or_default() += 1;
+    }
+    let homes: Vec<_> = homes.iter().map(|(home, number)| format!("{number} on {home}")).collect();
+    let names: Vec<_> = stories.iter().map(|story| story.client.to_string()).collect();
+    format!("{}; {}", first_ten(&homes), first_ten(&names))
 }
 
 /// Tells the story of every session.
@@ -353,20 +369,20 @@ fn say_too_few(evidence: &Evidence, counts: &SessionCounts) -> String {
 /// What is wrong, a sentence each.
 fn complaints(expectation: Expectation, reinit: &Reinit) -> Vec<String> {
     let mut complaints = Vec::new();
-    let mut complain = |names: Vec<String>, what: &str| {
-        if !names.is_empty() {
-            let sessions = count(names.len() as u64, "session");
-            complaints.push(format!("{sessions} {what}: {}.", first_ten(&names)));
+    let mut complain = |stories: Vec<&SessionStory>, what: &str| {
+        if !stories.is_empty() {
+            let sessions = count(stories.len() as u64, "session");
+            complaints.push(format!("{sessions} {what}: {}.", say_who(&stories)));
         }
     };
-    complain(reinit.names(|s| s.fate == Fate::NeverRecovered), "never recovered");
+    complain(reinit.such(|s| s.fate == Fate::NeverRecovered), "never recovered");
     match expectation {
         Expectation::Reinitialise => complain(
-            reinit.names(|s| !s.on_broken && (s.lost || s.without_need)),
+            reinit.such(|s| !s.on_broken && (s.lost || s.without_need)),
             "elsewhere lost theirs without need",
         ),
         Expectation::Survive => {
-            complain(reinit.names(|s| s.lost), "got 404 though sessions were to survive");
+            complain(reinit.such(|s| s.lost), "got 404 though sessions were to survive");
         }
         Expectation::None => {}
     }
@@ -394,19 +410,19 @@ fn say_held(reinit: &Reinit, counts: &SessionCounts) -> String {
 /// What is worth knowing and breaks nothing.
 fn remarks(evidence: &Evidence, reinit: &Reinit) -> Vec<String> {
     let mut remarks = Vec::new();
-    let mut remark = |names: Vec<String>, what: &str| {
-        if !names.is_empty() {
-            let sessions = count(names.len() as u64, "session");
-            remarks.push(format!("{sessions} {what}: {}", first_ten(&names)));
+    let mut remark = |stories: Vec<&SessionStory>, what: &str| {
+        if !stories.is_empty() {
+            let sessions = count(stories.len() as u64, "session");
+            remarks.push(format!("{sessions} {what}: {}", say_who(&stories)));
         }
     };
     if evidence.expectation == Expectation::Reinitialise {
         let kept = |s: &SessionStory| s.on_broken && s.fate == Fate::Survived;
-        remark(reinit.names(kept), "on what was broken survived, though kept in memory");
+        remark(reinit.such(kept), "on what was broken survived, though kept in memory");
         let unhurt = |s: &SessionStory| s.on_broken && s.fate == Fate::Untouched;
-        remark(reinit.names(unhurt), "on what was broken noticed nothing");
+        remark(reinit.such(unhurt), "on what was broken noticed nothing");
     }
-    remark(reinit.names(|s| s.without_need), "started anew without a 404");
+    remark(reinit.such(|s| s.without_need), "started anew without a 404");
     remarks
 }
 

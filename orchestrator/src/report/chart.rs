@@ -131,7 +131,7 @@ fn stacked(report: &Report, area: &Area<'_>, layers: &[Layer]) -> Drawn {
     let bins = bins(&report.timeline);
     let height = |bin: &Bin| layers.iter().map(|(_, value)| value(bin)).sum::<f64>();
     let highest = bins.iter().map(height).fold(1.0, f64::max);
-    let mut chart = over_time(report, area, &bins, highest, &|rate| format!("{rate:.0}"))?;
+    let mut chart = over_time(report, area, &bins, highest, &|rate| whole(*rate))?;
     for bin in &bins {
         let (left, right) = inset(bin.from, bin.to, bins.len());
         let parts: Vec<_> = layers.iter().map(|(color, value)| (value(bin), *color)).collect();
@@ -228,6 +228,11 @@ fn mark_recovered(report: &Report, chart: &mut Chart<'_>, axis: (f64, f64), top:
         chart.draw_series([line])?;
     }
     Ok(())
+}
+
+/// Operations come whole: what lies between, where there are few, gets no label of its own.
+fn whole(rate: f64) -> String {
+    if rate.fract().abs() < 1e-9 { format!("{rate:.0}") } else { String::new() }
 }
 
 fn label(name: &str, x: f64, y: f64, color: RGBColor) -> Text<'_, (f64, f64), &str> {

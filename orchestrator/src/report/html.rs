@@ -5,7 +5,7 @@ use askama::Template;
 use super::Report;
 use super::chart::{self, DrawChartError, NARROW, Size, WIDE};
 use crate::check::words::{percent, time, time_or_dash};
-use crate::check::{Finding, Judgement, Verdict};
+use crate::check::{Checker, Finding, Judgement, Verdict};
 
 mod tables;
 
@@ -95,7 +95,15 @@ fn tiles(report: &Report) -> Vec<Tile> {
     let good_if = |good: bool| if good { "good" } else { "bad" };
     let total: u64 = report.timeline.iter().map(super::timeline::Bucket::total).sum();
     let ok: u64 = report.timeline.iter().map(|bucket| bucket.ok).sum();
-    let recovered = recovery.recovered_ms.map_or("never".to_owned(), time);
+    let judged = report.findings.iter().find(|finding| finding.checker == Checker::Recovery);
+    let recovered = match judged.map(|finding| finding.verdict) {
+        Some(Judgement::Unknown) | None => ("unknown".to_owned(), ""),
+        Some(_) if report.fault.is_none() => ("–".to_owned(), "good"),
+        Some(_) => (
+            recovery.recovered_ms.map_or("never".to_owned(), time),
+            good_if(recovery.recovered_ms.is_some()),
+        ),
+    };
     let way_back = &report.reinit.total;
     let breaches: u64 = report.breaches.iter().map(|breach| breach.count).sum();
     let tile = |name, value: String, note: String, tone| Tile { name, value, note, tone };
@@ -104,9 +112,9 @@ fn tiles(report: &Report) -> Vec<Tile> {
     vec![
         tile(
             "Recovered after",
-            if report.fault.is_some() { recovered } else { "–".to_owned() },
+            recovered.0,
             format!("first error at {}", time_or_dash(recovery.first_error_ms)),
-            good_if(report.fault.is_none() || recovery.recovered_ms.is_some()),
+            recovered.1,
         ),
         tile(
             "Re-initialised",

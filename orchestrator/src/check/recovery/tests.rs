@@ -170,3 +170,10 @@ fn a_phase_of_absurd_length_fills_no_memory() {
     let endless = sample.with(|e| e.phases.recovery.to = Nanos(u64::MAX));
     assert_eq!(measured(endless).1.verdict, Judgement::Broken);
 }
+
+#[test]
+fn what_is_unsteady_though_no_fault_fired_is_unknown_and_not_broken() {
+    let evidence = Sample::steady_but_failing(12_000..30_000).fault("slow", 0, false).build();
+    let finding = check(&evidence, &Measured::of(&evidence));
+    assert_eq!(finding.verdict, Judgement::Unknown, "{}", finding.summary);
+}
