@@ -19,6 +19,9 @@ use crate::scalar::text;
 use crate::step::Step;
 use crate::world::ProcessConfig;
 
+/// What a run can keep: each operation takes some 200 bytes.
+const MOST_OPERATIONS: f64 = 1e7;
+
 /// The shortest lease that is renewed in time on a busy machine.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
@@ -258,8 +261,22 @@ impl Drill {
             }
         }
         self.check_removals()?;
+        self.check_size()?;
         // Whoever the seed chooses: a step that names nobody it could hit is wrong with any.
         Plan::resolve(self, Seed::new(0)).map(drop).map_err(|error| in_words(&error))
+    }
+
+    /// A run keeps its operations in memory until it is judged.
+    fn check_size(&self) -> Result<(), String> {
+        let seconds = self.length().as_secs_f64();
+        let operations = self.load.rate.per_second() * seconds;
+        if self.load.think.is_none() && operations > MOST_OPERATIONS {
+            return Err(format!(
+                "the load would make {operations:.0} operations, but a run keeps {MOST_OPERATIONS:.0} in memory at most: lower `load.rate` to {:.0}, or shorten the phases",
+                (MOST_OPERATIONS / seconds).floor(),
+            ));
+        }
+        Ok(())
     }
 
     /// Only what is there can be removed.

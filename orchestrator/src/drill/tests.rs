@@ -85,6 +85,9 @@ fn a_runbook_holds_exactly_one_drill() {
 fn parts_that_do_not_fit_together_are_refused_with_advice() {
     let short = DRILL.replace("lasts: 6s", "lasts: 3s");
     assert!(error(&book(&short), &[]).contains("make `phases.recovery.lasts` longer"));
+    let huge = DRILL.replace("lasts: 6s", "lasts: 2days");
+    let huge = error(&book(&format!("{huge}load: {{ rate: 1000 }}\n")), &[]);
+    assert!(huge.contains("lower `load.rate` to 57"), "{huge}");
     let quiet = DRILL.replace("- kill: { replicas: one }", "- wait: 1s");
     assert!(error(&book(&quiet), &[]).contains("breaks anything"));
     for (step, says) in [

@@ -41,7 +41,7 @@ pub(super) fn gather(
     recording: &Recording,
     played: Played,
 ) -> Result<Evidence, EvidenceError> {
-    let operations = recording.operations();
+    let operations = recording.take_operations();
     let injections = injections(recording)?;
     let phases = played.phases();
     let broken = plan.broken();

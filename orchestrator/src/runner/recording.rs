@@ -20,6 +20,9 @@ const REPORT_JSON: &str = "report.json";
 const REPORT_HTML: &str = "report.html";
 
 /// The files of a run, and what is in them.
+///
+/// All operations are kept in memory, for stop conditions and checkers; a drill whose rate would make
+/// too many is refused when it is read.
 #[derive(Debug)]
 pub(crate) struct Recording {
     out: PathBuf,
@@ -92,9 +95,10 @@ impl Recording {
         self.kept.events.lock().push(event);
     }
 
-    /// All operations so far.
-    pub(crate) fn operations(&self) -> Vec<Operation> {
-        self.kept.operations.lock().clone()
+    /// All operations of a load that has ended. They are handed over: twice would be too much for
+    /// a long run.
+    pub(crate) fn take_operations(&self) -> Vec<Operation> {
+        std::mem::take(&mut self.kept.operations.lock())
     }
 
     /// Looks at the operations that completed at `since` or later, newest first.
