@@ -64,6 +64,8 @@ pub(crate) struct SessionStory {
     pub(crate) on_broken: bool,
     /// Whether its MCP session got a 404 that no fault of the proxy made.
     pub(crate) lost: bool,
+    /// A session that had taken its place got such a 404, too.
+    pub(crate) lost_again: bool,
     /// It started anew though its MCP session had got no 404 at all.
     pub(crate) without_need: bool,
     /// Its way back, if it re-initialised after a 404.
@@ -236,6 +238,7 @@ impl<'a> Course<'a> {
             home: at.and_then(|at| at.home.clone()),
             on_broken: at.is_some_and(|at| at.broken),
             lost: self.all_404s().any(|o| !self.injected.contains(&o.id)),
+            lost_again: self.later_404s().any(|o| !self.injected.contains(&o.id)),
             without_need: reinitialised && need.is_none(),
             hops: need.filter(|_| reinitialised).and_then(|status| self.hops(status)),
             last_failure: last_failure.map(ToString::to_string),
@@ -265,7 +268,16 @@ impl<'a> Course<'a> {
         self.after.iter().copied().filter(is_404).filter(on_old)
     }
 
-    /// The first of them, if it came before the new session: what came later was no reason for it.
+    /// The 404s that sessions got which came after it.
+    fn later_404s(&self) -> impl Iterator<Item = &'a Operation> {
+        let is_404 = |o: &&Operation| o.outcome.cause() == Some(&Cause::Http(404));
+        let on_later = |o: &&Operation| {
+            self.old.is_some() && o.session.is_some() && o.session.as_ref() != self.old
+        };
+        self.after.iter().copied().filter(is_404).filter(on_later)
+    }
+
+    /// The first of the old session's, if it came before the new session: what came later was no reason for it.
     fn first_404(&self) -> Option<&'a Operation> {
         let first = self.all_404s().next()?;
         let new = self.first_new_success();
@@ -422,6 +434,7 @@ fn remarks(evidence: &Evidence, reinit: &Reinit) -> Vec<String> {
         let unhurt = |s: &SessionStory| s.on_broken && s.fate == Fate::Untouched;
         remark(reinit.such(unhurt), "on what was broken noticed nothing");
     }
+    remark(reinit.such(|s| s.lost_again), "lost the session that they had started anew, too");
     remark(reinit.such(|s| s.without_need), "started anew without a 404");
     remarks
 }

@@ -231,3 +231,13 @@ fn a_drill_that_takes_no_replica_down_asks_for_no_share() {
     };
     assert_eq!((verdict(0.0), verdict(0.3)), (Judgement::Held, Judgement::Unknown));
 }
+
+#[test]
+fn who_loses_the_new_session_too_is_remarked_upon_and_measured_by_the_first_loss() {
+    let once = comes_back(client());
+    let twice = once.clone().call_on(1, "n1", 13_000, 5, gone()).handshake(1, "n2", 13_010);
+    let twice = twice.call_on(1, "n2", 13_100, 5, OK);
+    assert_eq!(story(twice.clone()).hops, story(once.clone()).hops);
+    let says = |sample| judge(sample).details.iter().any(|line| line.contains("anew, too"));
+    assert!(says(twice) && !says(once));
+}
