@@ -19,7 +19,7 @@ use crate::state::StateDir;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Run a drill: steady state, fault, recovery, rollback, verdict
+    /// Run drills: steady state, fault, recovery, rollback, verdict
     Run(Run),
     /// Show what a drill would do, with every choice made; touches nothing
     Plan(Look),
@@ -52,8 +52,15 @@ pub(super) struct Look {
 
 #[derive(clap::Args)]
 pub(super) struct Run {
-    #[command(flatten)]
-    look: Look,
+    /// The runbooks, run one after the other
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What every choice is drawn from; default: drawn anew
+    #[arg(long, value_name = "N")]
+    seed: Option<Seed>,
+    /// Replace a value for this run, such as load.sessions=500 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<Override>,
     /// The folder for reports, histories and logs; default: squall-out/DRILL-SEED-N
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -64,66 +71,104 @@ pub(super) struct Run {
 
 pub(super) fn run(command: Command) -> Outcome {
     match command {
-        Command::Run(run) => run_one(&run),
+        Command::Run(run) => run_all(&run),
         Command::Plan(look) => plan(&look),
         Command::Check { files } => Ok(check(&files)),
         Command::List { folder } => list(&folder),
     }
 }
 
-fn run_one(run: &Run) -> Outcome {
-    let drill = drill::load(&run.look.file, &run.look.overrides).map_err(unusable)?;
-    let seed = seed(run.look.seed)?;
-    let options = Options {
-        seed,
-        out: match &run.out {
-            Some(out) => out.clone(),
-            None => free_folder(Path::new("squall-out"), &drill, seed),
-        },
-        state: StateDir::locate().map_err(not_started)?,
-        squall: std::env::current_exe().map_err(not_started)?,
-    };
-    let colour = std::io::stdout().is_terminal();
-    let interrupt = Interrupt::new();
-    let outcome = runtime()?.block_on(async {
-        let mut signals = Signals::hear()?;
-        let heard = interrupt.clone();
-        tokio::spawn(async move {
-            loop {
-                let name = signals.next().await;
-                heard.happen(name);
+/// Runs the drills one after the other. All are read before the first begins.
+fn run_all(run: &Run) -> Outcome {
+    let read = |file: &PathBuf| drill::load(file, &run.overrides).map_err(unusable);
+    let drills = run.files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let seed = seed(run.seed)?;
+    let state = StateDir::locate().map_err(not_started)?;
+    let squall = std::env::current_exe().map_err(not_started)?;
+    runtime()?.block_on(async {
+        let interrupt = hear_interrupts()?;
+        let mut worst = 0;
+        for drill in &drills {
+            let out = run.folder(drill, seed);
+            let options = Options { seed, out, state: state.clone(), squall: squall.clone() };
+            let code = run_one(drill, &options, run.json, &interrupt).await;
+            worst = worse(worst, code);
+            if interrupt.has_happened() {
+                break;
             }
-        });
-        let watch = Terminal::new(&drill, run.json);
-        Ok(runner::run(&drill, &options, &interrupt, &watch).await)
-    })?;
-    match outcome {
+        }
+        Ok(ExitCode::from(worst))
+    })
+}
+
+fn hear_interrupts() -> Result<Interrupt, Failure> {
+    let mut signals = Signals::hear()?;
+    let interrupt = Interrupt::new();
+    let heard = interrupt.clone();
+    tokio::spawn(async move {
+        loop {
+            heard.happen(signals.next().await);
+        }
+    });
+    Ok(interrupt)
+}
+
+/// Runs one drill, shows what came of it, and gives its exit code.
+async fn run_one(drill: &Drill, options: &Options, json: bool, interrupt: &Interrupt) -> u8 {
+    let watch = Terminal::new(drill, json);
+    let outcome = runner::run(drill, options, interrupt, &watch).await;
+    drop(watch);
+    let error = match outcome {
         Ok(Finished { report, out, unwritten }) => {
-            show(&report, &out, run.json, colour);
+            show(&report, &out, json);
             if let Some(error) = unwritten {
                 tell(format_args!("squall: {}", in_words(&error)));
             }
-            Ok(ExitCode::from(report.exit_code))
+            return report.exit_code;
         }
-        Err(RunError::RollbackIncomplete { run: id, why, report }) => {
+        Err(RunError::RollbackIncomplete { run, why, report }) => {
             if let Some(report) = &report {
-                show(report, &options.out, run.json, colour);
+                show(report, &options.out, json);
             }
-            let error = RunError::RollbackIncomplete { run: id, why, report: None };
-            Err(Failure::new(exit::ROLLBACK_INCOMPLETE, error))
+            RunError::RollbackIncomplete { run, why, report: None }
         }
-        Err(error) => {
-            let code = match &error {
-                RunError::Plan(_) => exit::UNUSABLE,
-                RunError::Interrupted(_) => exit::STOPPED,
-                _ => exit::NOT_STARTED,
-            };
-            Err(Failure::new(code, error))
+        Err(error) => error,
+    };
+    tell(format_args!("squall: {}", in_words(&error)));
+    match error {
+        RunError::Plan(_) => exit::UNUSABLE,
+        RunError::Interrupted(_) => exit::STOPPED,
+        RunError::RollbackIncomplete { .. } => exit::ROLLBACK_INCOMPLETE,
+        _ => exit::NOT_STARTED,
+    }
+}
+
+/// Of two exit codes, the one that counts for both: 4 over 2 over 5 over 1 over 3 over 0.
+fn worse(one: u8, other: u8) -> u8 {
+    const ORDER: [u8; 6] = [
+        0,
+        exit::NOT_STARTED,
+        exit::BROKEN,
+        exit::STOPPED,
+        exit::UNUSABLE,
+        exit::ROLLBACK_INCOMPLETE,
+    ];
+    let severity = |code: u8| ORDER.iter().position(|known| *known == code);
+    if severity(other) > severity(one) { other } else { one }
+}
+
+impl Run {
+    /// Where a drill's files go: with several drills, each into a folder of its own.
+    fn folder(&self, drill: &Drill, seed: Seed) -> PathBuf {
+        match &self.out {
+            None => free_folder(Path::new("squall-out"), drill, seed),
+            Some(out) if self.files.len() == 1 => out.clone(),
+            Some(out) => free_folder(out, drill, seed),
         }
     }
 }
 
-fn show(report: &Report, out: &Path, json: bool, colour: bool) {
+fn show(report: &Report, out: &Path, json: bool) {
     if json {
         put(&report.to_json().unwrap_or_default());
         return;
@@ -134,7 +179,7 @@ fn show(report: &Report, out: &Path, json: bool, colour: bool) {
             .map(|name| out.join(name))
             .filter(|path| path.exists())
             .collect();
-    let view = View { color: colour, width: width(), files };
+    let view = View { color: std::io::stdout().is_terminal(), width: width(), files };
     put(&terminal::render(report, &view));
 }
 
@@ -212,4 +257,18 @@ fn seed(given: Option<Seed>) -> Result<Seed, Failure> {
 fn free_folder(parent: &Path, drill: &Drill, seed: Seed) -> PathBuf {
     let name = |number: u32| parent.join(format!("{}-{seed}-{number}", drill.name.as_str()));
     (1..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_exit_code_counts_for_several_drills() {
+        for (one, other, expected) in
+            [(0, 3, 3), (3, 1, 1), (1, 5, 5), (5, 2, 2), (2, 4, 4), (1, 0, 1), (4, 1, 4)]
+        {
+            assert_eq!((worse(one, other), worse(other, one)), (expected, expected));
+        }
+    }
 }

@@ -25,6 +25,11 @@ impl Interrupt {
         });
     }
 
+    /// Whether it has happened.
+    pub(crate) fn has_happened(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Resolves when it has happened, with the reason.
     pub(crate) async fn wait(&self) -> String {
         let mut reason = self.0.subscribe();

@@ -98,3 +98,29 @@ async fn replicas_that_open_no_session_are_an_upstream_that_is_down() {
     assert!(complaint.contains("0 of 30 sessions"), "{complaint}");
     assert_eq!(complaint.matches("HTTP 404").count(), 1, "{complaint}");
 }
+
+#[tokio::test]
+async fn several_runbooks_run_one_after_the_other_and_the_worst_exit_code_counts() {
+    let house = house().await;
+    let gone = |name: &str| {
+        let drill = with_command(&["sh", "-c", "exit 7", "{port}"]);
+        house.runbook(&drill.replace("name: small", &format!("name: {name}")))
+    };
+    let (first, second) = (gone("first"), gone("second"));
+    let [first, second] = [&first, &second].map(|path| path.to_str().expect("text"));
+    let out = house.path("reports");
+    let out = out.to_str().expect("text");
+    let called = house.call(&["drill", "run", first, second, "--seed", "7", "--out", out]).await;
+    assert_eq!(called.code(), 3, "{}", called.stderr);
+    let complaints = called.stderr.lines().filter(|line| line.starts_with("squall: "));
+    assert_eq!(complaints.count(), 2, "{}", called.stderr);
+    for folder in ["first-7-1", "second-7-1"] {
+        assert!(house.path("reports").join(folder).is_dir(), "{folder}");
+    }
+
+    let wrong = house.runbook(&RESTART.replace("replicas: 3", "replcias: 3"));
+    let wrong = wrong.to_str().expect("text");
+    let called = house.call(&["drill", "run", first, wrong]).await;
+    assert_eq!(called.code(), 2, "nothing begins when one of them cannot be read");
+    assert!(called.complaint().contains("replcias"), "{}", called.stderr);
+}
