@@ -16,8 +16,9 @@ use super::words::{count, first_ten, percent, time};
 use super::{Checker, Finding, Judgement};
 use crate::evidence::{Evidence, Expectation, SessionAtFault};
 
-/// So many sessions are named with their homes, one by one.
+/// So many sessions are named one by one; of more, only the first.
 const FEW: usize = 10;
+const FIRST: usize = 3;
 
 /// What became of one session of the load generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,18 +166,20 @@ impl Reinit {
     }
 }
 
-/// Who it was: a few with their homes, many by the number on each home and the first ten.
+/// Who it was, with their homes; of many the first few, and how many there are on each home.
 fn say_who(stories: &[&SessionStory]) -> String {
+    let names: Vec<_> = stories.iter().map(|story| story.name()).collect();
     if stories.len() <= FEW {
-        return first_ten(&stories.iter().map(|story| story.name()).collect::<Vec<_>>());
+        return first_ten(&names);
     }
     let mut homes: BTreeMap<&str, u64> = BTreeMap::new();
-    for story in stories {
-        *homes.entry(story.home.as_deref().unwrap_or("an unknown home")).or_default() += 1;
+    for home in stories.iter().filter_map(|story| story.home.as_deref()) {
+        *homes.entry(home).or_default() += 1;
     }
     let homes: Vec<_> = homes.iter().map(|(home, number)| format!("{number} on {home}")).collect();
-    let names: Vec<_> = stories.iter().map(|story| story.client.to_string()).collect();
-    format!("{}; {}", first_ten(&homes), first_ten(&names))
+    let homes = if homes.is_empty() { String::new() } else { format!(" ({})", first_ten(&homes)) };
+    let named = names[..FIRST].join(", ");
+    format!("{named} and {} more{homes}", names.len() - FIRST)
 }
 
 /// Tells the story of every session.

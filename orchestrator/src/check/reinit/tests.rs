@@ -119,8 +119,8 @@ fn sessions_that_never_recovered_are_broken_and_named() {
     let finding = judge((1..=12).fold(Sample::new(), lost));
     assert_eq!(finding.verdict, Judgement::Broken);
     let summary = finding.summary;
-    assert!(summary.starts_with("12 sessions never recovered: 12 on r1; 1, 2, "), "{summary}");
-    assert!(summary.contains("9, 10 and 2 more"), "{summary}");
+    assert!(summary.starts_with("12 sessions never recovered: 1 (on r1), 2"), "{summary}");
+    assert!(summary.contains("3 (on r1) and 9 more (12 on r1)"), "{summary}");
 }
 
 #[test]
