@@ -206,6 +206,14 @@ pub(crate) struct SteadyRule {
     pub(crate) baseline_success: f64,
 }
 
+impl SteadyRule {
+    /// The highest p95 that is steady beside a normal one.
+    pub(crate) fn slowest(&self, normal: Duration) -> Duration {
+        let scaled = Duration::try_from_secs_f64(normal.as_secs_f64() * self.p95_factor);
+        scaled.unwrap_or(Duration::MAX).max(normal.saturating_add(self.p95_slack))
+    }
+}
+
 impl Default for SteadyRule {
     fn default() -> Self {
         Self {

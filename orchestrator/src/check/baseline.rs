@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use squall_model::history::Operation;
+use squall_model::history::{Nanos, Operation};
 
 use super::percentile::{Times, ms};
-use super::words::{count, percent, time_or_dash};
+use super::words::{count, percent, time, time_or_dash};
 use super::{Checker, Finding, Judgement};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Span};
 
 /// The fewest operations that make a baseline: with less, one bad answer is over 5 per cent.
 pub(crate) const ENOUGH: u64 = 20;
@@ -21,6 +21,9 @@ pub(crate) struct Baseline {
     pub(crate) success: f64,
     /// The 95th percentile of latency.
     pub(crate) p95: Option<Duration>,
+    /// The 95th percentiles of its first and its second half, if the second is so much slower that
+    /// it would not be steady beside the first: the load is more than can be served.
+    pub(crate) slows_down: Option<(Duration, Duration)>,
     /// Whether it is good enough to hold the rest against.
     pub(crate) is_steady: bool,
 }
@@ -41,12 +44,31 @@ pub(crate) fn measure(evidence: &Evidence) -> Baseline {
     let ok = due().filter(|operation| operation.outcome.is_ok()).count();
     let success = ok as f64 / operations.max(1) as f64;
     let latencies: Times = due().map(Operation::latency).collect();
+    let slows_down = slows_down(evidence, due());
     Baseline {
         operations,
         success,
         p95: latencies.per_mille(950),
-        is_steady: operations >= ENOUGH && success >= evidence.steady.baseline_success,
+        slows_down,
+        is_steady: operations >= ENOUGH
+            && success >= evidence.steady.baseline_success
+            && slows_down.is_none(),
     }
+}
+
+fn slows_down<'a>(
+    evidence: &Evidence,
+    due: impl Iterator<Item = &'a Operation>,
+) -> Option<(Duration, Duration)> {
+    let Span { from, to } = evidence.phases.baseline;
+    let middle = Nanos(from.0.midpoint(to.0));
+    let (first, second): (Vec<_>, Vec<_>) = due.partition(|operation| operation.due < middle);
+    let p95 = |half: Vec<&Operation>| {
+        let times: Times = half.into_iter().map(Operation::latency).collect();
+        times.per_mille(950).filter(|_| times.count() >= ENOUGH)
+    };
+    let (first, second) = (p95(first)?, p95(second)?);
+    (second > evidence.steady.slowest(first)).then_some((first, second))
 }
 
 /// Unknown where the baseline itself is not steady.
@@ -60,7 +82,15 @@ pub(crate) fn check(evidence: &Evidence, baseline: &Baseline) -> Finding {
         );
         return Finding::new(Checker::Baseline, Judgement::Held, summary);
     }
-    let why = if baseline.operations < ENOUGH {
+    let why = if let (Some((first, second)), true) =
+        (baseline.slows_down, baseline.success >= evidence.steady.baseline_success)
+    {
+        format!(
+            "p95 was {} in its first half and {} in its second, which is more load than can be served (less load, or more replicas)",
+            time(ms(first)),
+            time(ms(second)),
+        )
+    } else if baseline.operations < ENOUGH {
         format!(
             "{} were due in it, at least {ENOUGH} are needed (more load, or a longer baseline)",
             count(baseline.operations, "operation"),
@@ -116,6 +146,16 @@ mod tests {
         let lost = Outcome::Unknown(Cause::Timeout);
         let sample = (0..5).fold(baseline_of(95, 0), |s, n| s.call(1, n, 5, lost.clone()));
         assert_eq!(judge(sample).verdict, Judgement::Unknown);
+    }
+
+    #[test]
+    fn a_baseline_that_slows_down_under_too_much_load_is_not_steady() {
+        for (millis_more, expected) in [(0, Judgement::Held), (1, Judgement::Unknown)] {
+            let took = |n: u64| 10 + n * n * millis_more;
+            let slower = |s: Sample, n| s.call(1, 100 * n, took(n), Outcome::Ok);
+            let finding = judge((0..100).fold(Sample::new(), slower));
+            assert_eq!(finding.verdict, expected, "{}", finding.summary);
+        }
     }
 
     #[test]

@@ -137,9 +137,7 @@ impl Window {
 
 /// The highest p95 that is still steady.
 fn slowest(rule: &SteadyRule, baseline: &Baseline) -> Duration {
-    let normal = baseline.p95.unwrap_or_default();
-    let scaled = Duration::try_from_secs_f64(normal.as_secs_f64() * rule.p95_factor);
-    scaled.unwrap_or(Duration::MAX).max(normal.saturating_add(rule.p95_slack))
+    rule.slowest(baseline.p95.unwrap_or_default())
 }
 
 fn windows(evidence: &Evidence, span: Span) -> Vec<Window> {
