@@ -52,7 +52,7 @@ enum Command {
     Proxy(proxy::Arguments),
     /// Add, list and remove the faults of a running proxy.
     Fault(fault::Arguments),
-    /// Run the MCP test server.
+    /// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
     Server(server::Arguments),
     /// Drive load against any MCP server.
     #[command(subcommand)]

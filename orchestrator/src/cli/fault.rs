@@ -56,9 +56,13 @@ enum Command {
 }
 
 /// Add a fault.
-///
-/// Example: squall fault add latency delay=200ms jitter=50ms --match tool='fast-*' --probability 0.1
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  squall fault add latency delay=200ms jitter=50ms --match tool='fast-*' --probability 0.1
+  squall fault add reset --match method=tools/call --match direction=response --max-hits 3
+
+docs/proxy.md describes every effect.")]
 struct Add {
     /// latency, drop, reset, http-status, jsonrpc-error or expire-session
     #[arg(value_name = "EFFECT", required_unless_present = "file")]

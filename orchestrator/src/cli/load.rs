@@ -33,10 +33,13 @@ pub(super) enum Command {
 }
 
 /// Run sessions against a server and sum up what they met.
-///
-/// With a rate, operations are due at fixed times whether or not earlier ones were answered, and
-/// latency counts from when they were due. With --think, each session waits for its answer first.
 #[derive(clap::Args)]
+#[command(after_help = "\
+With a rate, operations are due at fixed times whether or not earlier ones were answered, and
+latency counts from when they were due. With --think, each session waits for its answer first.
+
+On a server other than `squall server`, the default mix is its tools: those annotated as read-only,
+if there are any, else all that are not annotated as destructive. --mix names what may be called.")]
 pub(super) struct Run {
     /// The MCP endpoint
     #[arg(value_name = "URL")]

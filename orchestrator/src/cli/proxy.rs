@@ -15,10 +15,11 @@ use super::signals::Signals;
 use super::{Failure, Outcome, not_started, runtime, tell, unusable};
 
 /// Put a fault-injecting proxy in front of MCP servers.
-///
-/// Sessions stay on the replica that made them and fail over when it cannot be reached. Faults come
-/// from a file, or are added while it runs: see `squall fault`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Sessions stay on the replica that made them and fail over when it cannot be reached. Faults come
+from a file, or are added while it runs: see `squall fault`. The log goes to stderr;
+SQUALL_LOG=warn leaves out what is injected.")]
 pub(super) struct Arguments {
     /// Where clients connect; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
