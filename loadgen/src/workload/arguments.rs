@@ -4,8 +4,12 @@ use rand::RngExt as _;
 use serde_json::{Map, Value};
 use squall_model::chance::Draw;
 
+mod pattern;
+
 /// How deep a schema is followed, references included.
 const DEEPEST: u32 = 12;
+/// How deep references among alternatives are followed while there are others.
+const DEEP: u32 = 4;
 /// How many values one set of arguments has at most.
 const MOST_VALUES: u32 = 500;
 /// How long a text or an array is made at most, whatever the schema asks for.
@@ -36,8 +40,11 @@ impl Maker<'_> {
         if let Some(own) = own_value(schema) {
             return own.clone();
         }
-        if let Some(inner) = self.referred(schema) {
+        if let Some(inner) = self.referred(schema, depth) {
             return self.value(&inner, depth + 1);
+        }
+        if let Some(parts) = list_at(schema, "allOf").filter(|_| !is_typed(schema)) {
+            return self.all_of(parts, depth);
         }
         match type_of(schema) {
             "object" => self.object(schema, depth),
@@ -50,17 +57,30 @@ impl Maker<'_> {
         }
     }
 
-    /// A local `$ref`, or the first alternative, where the schema is only that.
-    fn referred(&self, schema: &Value) -> Option<Value> {
+    /// A local `$ref`, or an alternative, where the schema is only that.
+    fn referred(&self, schema: &Value, depth: u32) -> Option<Value> {
         if let Some(pointer) = schema.get("$ref").and_then(Value::as_str) {
             return self.root.pointer(pointer.strip_prefix('#')?).cloned();
         }
-        if schema.get("type").is_some() || schema.get("properties").is_some() {
+        if is_typed(schema) {
             return None;
         }
-        let alternatives = ["anyOf", "oneOf", "allOf"];
-        let first = |key| schema.get(key)?.as_array()?.first().cloned();
-        alternatives.into_iter().find_map(first)
+        let alternatives = ["anyOf", "oneOf"].into_iter().find_map(|key| list_at(schema, key))?;
+        // A tree ends where it may: its leaves are alternatives that refer to nothing.
+        let leaf = |value: &&Value| depth > DEEP && value.get("$ref").is_none();
+        alternatives.iter().find(leaf).or(alternatives.first()).cloned()
+    }
+
+    /// What all parts of an `allOf` ask for together, as far as they are objects.
+    fn all_of(&mut self, parts: &[Value], depth: u32) -> Value {
+        let mut made = parts.iter().map(|part| self.value(part, depth + 1));
+        let mut whole = made.next().unwrap_or(Value::Null);
+        for part in made {
+            if let (Value::Object(whole), Value::Object(part)) = (&mut whole, part) {
+                whole.extend(part);
+            }
+        }
+        whole
     }
 
     fn object(&mut self, schema: &Value, depth: u32) -> Value {
@@ -75,12 +95,18 @@ impl Maker<'_> {
         Value::Object(object)
     }
 
+    /// As few items as may be. A tuple (`prefixItems`; before 2020-12, a list as `items`) is whole.
     fn array(&mut self, schema: &Value, depth: u32) -> Value {
-        let length = number_at(schema, "minItems").unwrap_or(0).min(LONGEST);
-        let item = schema.get("items").unwrap_or(&Value::Null);
+        let listed = list_at(schema, "prefixItems").or_else(|| list_at(schema, "items"));
+        let tuple = listed.unwrap_or_default();
+        let shortest = number_at(schema, "minItems").unwrap_or(0).min(LONGEST);
+        let longest = number_at(schema, "maxItems").unwrap_or(LONGEST);
+        let length = shortest.max(tuple.len() as u64).min(longest);
         let budget = u64::from(MOST_VALUES.saturating_sub(self.values));
-        let items = (0..length.min(budget)).map(|_| self.value(item, depth + 1));
-        Value::Array(items.collect())
+        let item = schema.get("items").unwrap_or(&Value::Null);
+        let schemas = tuple.iter().chain(std::iter::repeat(item));
+        let count = usize::try_from(length.min(budget)).unwrap_or(usize::MAX);
+        Value::Array(schemas.take(count).map(|item| self.value(item, depth + 1)).collect())
     }
 
     fn integer(&mut self, schema: &Value) -> Value {
@@ -104,7 +130,10 @@ impl Maker<'_> {
         let high = bound("maximum").or(bound("exclusiveMaximum"));
         let low = low.unwrap_or_else(|| high.map_or(1.0, |high| high.min(2.0) - 1.0));
         let high = high.unwrap_or(low + 100.0).max(low);
-        Value::from(f64::midpoint(low, high))
+        let middle = f64::midpoint(low, high);
+        let step = bound("multipleOf").filter(|step| *step > 0.0);
+        let multiple = step.map(|step| (middle / step).floor() * step).filter(|m| *m >= low);
+        Value::from(multiple.unwrap_or(middle))
     }
 
     fn text(&mut self, schema: &Value) -> Value {
@@ -112,12 +141,16 @@ impl Maker<'_> {
         if let Some(sample) = format.and_then(sample_of_format) {
             return Value::from(sample);
         }
-        let mut text = format!("squall-{:08x}", self.draw.random::<u32>());
         let shortest = number_at(schema, "minLength").unwrap_or(0).min(LONGEST);
+        let longest = number_at(schema, "maxLength").unwrap_or(LONGEST);
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        if let Some(text) = pattern.and_then(|p| pattern::text(p, shortest..=longest, self.draw)) {
+            return Value::from(text);
+        }
+        let mut text = format!("squall-{:08x}", self.draw.random::<u32>());
         while (text.len() as u64) < shortest {
             text.push('x');
         }
-        let longest = number_at(schema, "maxLength").unwrap_or(LONGEST);
         text.truncate(usize::try_from(longest).unwrap_or(usize::MAX));
         Value::from(text)
     }
@@ -131,6 +164,14 @@ fn own_value(schema: &Value) -> Option<&Value> {
         .or_else(|| schema.get("default"))
         .or_else(|| first("examples"))
         .or_else(|| first("enum"))
+}
+
+fn is_typed(schema: &Value) -> bool {
+    schema.get("type").is_some() || schema.get("properties").is_some()
+}
+
+fn list_at<'a>(schema: &'a Value, key: &str) -> Option<&'a [Value]> {
+    schema.get(key)?.as_array().map(Vec::as_slice)
 }
 
 fn type_of(schema: &Value) -> &str {
@@ -154,11 +195,13 @@ fn sample_of_format(format: &str) -> Option<&'static str> {
         "time" => Some("00:00:00Z"),
         "duration" => Some("PT1S"),
         "email" => Some("squall@example.org"),
+        "json-string" => Some("{}"),
+        "base64" | "base64url" => Some("c3F1YWxs"),
         "hostname" => Some("example.org"),
-        "ipv4" => Some("192.0.2.1"),
+        "ipv4" | "ipvanyaddress" => Some("192.0.2.1"),
         "ipv6" => Some("2001:db8::1"),
-        "uri" | "url" => Some("https://example.org/"),
-        "uuid" => Some("00000000-0000-4000-8000-000000000001"),
+        "uri" | "url" | "iri" | "uri-reference" => Some("https://example.org/"),
+        "uuid" | "uuid4" => Some("00000000-0000-4000-8000-000000000001"),
         _ => None,
     }
 }
@@ -200,6 +243,8 @@ mod tests {
         assert!((7..=9).contains(&integer.as_i64().expect("an integer")));
         let even = property(&json!({"type": "integer", "minimum": 3, "multipleOf": 4}));
         assert_eq!(even.as_i64().map(|even| even % 4), Some(0));
+        let halves = property(&json!({"type": "number", "minimum": 0.25, "multipleOf": 0.5}));
+        assert_eq!(halves.as_f64().map(|halves| halves % 0.5), Some(0.0));
         let number = property(&json!({"type": "number", "exclusiveMaximum": 0}));
         assert!(number.as_f64().is_some_and(|number| number < 0.0));
         let text = property(&json!({"type": "string", "minLength": 30, "maxLength": 30}));
@@ -207,6 +252,52 @@ mod tests {
         let array = property(&json!({"type": "array", "minItems": 2, "items": {"const": 1}}));
         assert_eq!(array, json!([1, 1]));
         assert!(property(&json!({"type": "boolean"})).is_boolean());
+    }
+
+    #[test]
+    fn a_text_keeps_to_its_pattern() {
+        let texts = |schema| property(&schema).as_str().expect("a text").to_owned();
+        let sku = texts(json!({"type": "string", "pattern": r"^[A-Z]{3}-\d{4}$"}));
+        let (letters, digits) = sku.split_once('-').expect("a hyphen");
+        assert!(letters.len() == 3 && letters.bytes().all(|b| b.is_ascii_uppercase()), "{sku}");
+        assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{sku}");
+        let long = texts(json!({"type": "string", "pattern": "^[a-z]+$", "minLength": 10}));
+        assert!(long.len() >= 10 && long.bytes().all(|b| b.is_ascii_lowercase()), "{long}");
+        // What is beyond regular is left to the server to refuse.
+        let ahead = texts(json!({"type": "string", "pattern": r"^(?=.*\d).+$"}));
+        assert!(ahead.starts_with("squall-"), "{ahead}");
+    }
+
+    #[test]
+    fn tuples_are_whole_whichever_draft_describes_them() {
+        for schema in [
+            json!({"type": "array", "prefixItems": [{"const": 1}, {"const": "b"}]}),
+            json!({"type": "array", "items": [{"const": 1}, {"const": "b"}], "minItems": 2}),
+            json!({"type": "array", "prefixItems": [{"const": 1}], "items": {"const": "b"}, "minItems": 2}),
+        ] {
+            assert_eq!(property(&schema), json!([1, "b"]), "{schema}");
+        }
+    }
+
+    #[test]
+    fn all_parts_of_an_object_are_given() {
+        let part = |name: &str| json!({"type": "object", "required": [name], "properties": {name: {"const": 1}}});
+        assert_eq!(property(&json!({"allOf": [part("a"), part("b")]})), json!({"a": 1, "b": 1}));
+    }
+
+    #[test]
+    fn a_list_of_itself_ends_where_it_may() {
+        let next = json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]});
+        let node = json!({"type": "object", "required": ["next"], "properties": {"next": next}});
+        let schema = json!({
+            "type": "object", "required": ["x"], "$defs": {"node": node},
+            "properties": {"x": {"$ref": "#/$defs/node"}},
+        });
+        let mut node = &make(&schema)["x"];
+        while !node.is_null() {
+            assert!(node.get("next").is_some(), "a node without the required next: {node}");
+            node = &node["next"];
+        }
     }
 
     #[test]
@@ -246,6 +337,12 @@ mod tests {
         ) {
             let schema = json!({"type": "integer", "minimum": low, "maximum": high, "multipleOf": step});
             prop_assert!(property(&schema).is_i64());
+        }
+
+        #[test]
+        fn no_pattern_does_harm(pattern in r"[a-c(){}|*+?0-9,\[\]^$\\]{0,24}") {
+            let text = property(&json!({"type": "string", "pattern": pattern}));
+            prop_assert!(text.as_str().is_some_and(|text| text.len() < 10_000));
         }
     }
 }
