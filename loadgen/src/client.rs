@@ -17,6 +17,7 @@ mod answer;
 mod call;
 mod close;
 mod connect;
+mod courtesy;
 mod exchange;
 mod initialize;
 mod initialized;

@@ -13,13 +13,15 @@ use squall_model::mcp::envelope::{Kind, Message};
 use squall_model::mcp::header;
 use squall_model::mcp::sse::{Event, Piece, Splitter};
 
-use super::trouble;
+use super::courtesy::Courtesy;
+use super::{Client, trouble};
 
 /// How large an answer may be.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Reads the JSON-RPC message that answers request `id`, result or error.
+/// Reads the JSON-RPC message that answers `client`'s request `id`, result or error.
 pub(super) async fn read(
+    client: &Client,
     headers: &HeaderMap,
     body: &mut Incoming,
     id: u64,
@@ -34,7 +36,7 @@ pub(super) async fn read(
     if media_type.eq_ignore_ascii_case(header::JSON) {
         in_body(&whole(body).await?, id)
     } else if media_type.eq_ignore_ascii_case(header::EVENT_STREAM) {
-        in_stream(body, id).await
+        in_stream(body, id, Courtesy::of(client)).await
     } else {
         let shown: String = media_type.chars().take(60).collect();
         Err(protocol(&format!("content type {shown}")))
@@ -68,15 +70,19 @@ fn in_body(body: &Bytes, id: u64) -> Result<Bytes, Cause> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(protocol("empty body"));
     }
-    find(body, id, Anonymous::IsOurs)?.ok_or_else(|| protocol("answer has another id"))
+    find(body, id, Anonymous::IsOurs, |_| ())?.ok_or_else(|| protocol("answer has another id"))
 }
 
-async fn in_stream(body: &mut Incoming, id: u64) -> Result<Bytes, Cause> {
+async fn in_stream(
+    body: &mut Incoming,
+    id: u64,
+    mut courtesy: Courtesy<'_>,
+) -> Result<Bytes, Cause> {
     let mut splitter = Splitter::new(LARGEST);
     let mut size = 0;
     loop {
         while let Some(piece) = splitter.next_piece() {
-            if let Some(answer) = in_piece(piece, id)? {
+            if let Some(answer) = in_piece(piece, id, |asked| courtesy.answer(asked))? {
                 return Ok(answer);
             }
         }
@@ -90,12 +96,18 @@ async fn in_stream(body: &mut Incoming, id: u64) -> Result<Bytes, Cause> {
     }
 }
 
-/// Messages that are not our answer (progress, log, the server's own requests) are let by.
-fn in_piece(piece: Piece, id: u64) -> Result<Option<Bytes>, Cause> {
+/// Messages that are not our answer (progress, log) are let by, after `other` saw them.
+fn in_piece(
+    piece: Piece,
+    id: u64,
+    other: impl FnMut(&Message<'_>),
+) -> Result<Option<Bytes>, Cause> {
     let event = Event::parse(&piece.into_bytes());
     let is_message = event.event.is_none_or(|name| name == "message");
     match event.data {
-        Some(data) if is_message && !data.is_empty() => find(&data.into(), id, Anonymous::IsNot),
+        Some(data) if is_message && !data.is_empty() => {
+            find(&data.into(), id, Anonymous::IsNot, other)
+        }
         _ => Ok(None),
     }
 }
@@ -114,8 +126,14 @@ enum Anonymous {
     IsNot,
 }
 
-/// Finds the answer in one message or, as 2025-03-26 has it, a batch.
-fn find(body: &Bytes, id: u64, anonymous: Anonymous) -> Result<Option<Bytes>, Cause> {
+/// Finds the answer in one message or, as 2025-03-26 has it, a batch. What comes before it, `other`
+/// sees.
+fn find(
+    body: &Bytes,
+    id: u64,
+    anonymous: Anonymous,
+    mut other: impl FnMut(&Message<'_>),
+) -> Result<Option<Bytes>, Cause> {
     let id = id.to_string();
     for raw in messages(body)? {
         let message = Message::peek(raw).map_err(|_| protocol("not JSON-RPC"))?;
@@ -125,6 +143,7 @@ fn find(body: &Bytes, id: u64, anonymous: Anonymous) -> Result<Option<Bytes>, Ca
         if is_answer && (found == id || is_nameless && anonymous == Anonymous::IsOurs) {
             return Ok(Some(body.slice_ref(raw.get().as_bytes())));
         }
+        other(&message);
     }
     Ok(None)
 }
@@ -210,7 +229,7 @@ mod tests {
 
     #[test]
     fn in_a_stream_other_messages_are_let_by() {
-        let piece = |text: &'static str| in_piece(Piece::Event(text.into()), 7);
+        let piece = |text: &'static str| in_piece(Piece::Event(text.into()), 7, |_| ());
         for skipped in [
             ": comment\n\n",
             "id: 1\ndata:\n\n",

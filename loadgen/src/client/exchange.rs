@@ -19,7 +19,8 @@ use super::connect::Connection;
 use super::{Client, Trace, answer};
 
 /// What a client accepts as an answer to a POST (basic/transports, sending messages to the server).
-const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+pub(super) const ACCEPTED: HeaderValue =
+    HeaderValue::from_static("application/json, text/event-stream");
 /// What is read of a body that nobody wants, for the sake of its connection.
 const WORTH_DRAINING: (usize, Duration) = (64 * 1024, Duration::from_millis(100));
 
@@ -85,7 +86,7 @@ impl Client {
         let (head, mut body) = response.into_parts();
         trace.status = Some(head.status);
         trace.faults = faults_of(&head);
-        let result = read(&head, &mut body, outgoing.expects).await;
+        let result = self.read(&head, &mut body, outgoing.expects).await;
         Ok((result, connection, body))
     }
 
@@ -97,6 +98,27 @@ impl Client {
             return Ok(connection);
         }
         Connection::open(&self.wire).await
+    }
+
+    /// Reads as much of a response as tells whether it is what was expected.
+    async fn read(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+        expects: Expects,
+    ) -> Result<Reply, Cause> {
+        let message = match (expects, head.status) {
+            (Expects::Answer(id), StatusCode::OK) => {
+                answer::read(self, &head.headers, body, id).await?
+            }
+            (Expects::Acceptance, StatusCode::ACCEPTED) => Bytes::new(),
+            (Expects::Acceptance, status) if status.is_success() => {
+                let said = format!("HTTP {} to a notification, not 202", status.as_u16());
+                return Err(Cause::Protocol(said));
+            }
+            _ => return Err(refusal(head)),
+        };
+        Ok(Reply { message, session: head.headers.get(header::SESSION_ID).cloned() })
     }
 
     fn request(&self, outgoing: &Outgoing) -> Request<Full<Bytes>> {
@@ -129,20 +151,6 @@ impl Client {
         }
         request
     }
-}
-
-/// Reads as much of a response as tells whether it is what was expected.
-async fn read(head: &Parts, body: &mut Incoming, expects: Expects) -> Result<Reply, Cause> {
-    let message = match (expects, head.status) {
-        (Expects::Answer(id), StatusCode::OK) => answer::read(&head.headers, body, id).await?,
-        (Expects::Acceptance, StatusCode::ACCEPTED) => Bytes::new(),
-        (Expects::Acceptance, status) if status.is_success() => {
-            let said = format!("HTTP {} to a notification, not 202", status.as_u16());
-            return Err(Cause::Protocol(said));
-        }
-        _ => return Err(refusal(head)),
-    };
-    Ok(Reply { message, session: head.headers.get(header::SESSION_ID).cloned() })
 }
 
 /// What a status that was not hoped for means: the server's own word, or that of Squall's proxy for

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use squall_loadgen::{Mix, Plan, Sample, Threshold};
 use squall_model::history::{Cause, Outcome};
 
@@ -122,6 +123,26 @@ async fn an_answer_in_a_stream_counts_whatever_comes_before_it() {
     })
     .await;
     assert_eq!(run.outcomes(), ["Ok", "Ok"]);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_before_it_answers_is_answered_in_its_session() {
+    for (method, id, member) in
+        [("ping", json!("p-1"), "result"), ("sampling/createMessage", json!(0), "error")]
+    {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {}});
+        let script = move |seen: &Seen| {
+            if seen.is_call() { Act::Ask(request.clone()) } else { Act::AsUsual }
+        };
+        let server = server().that(script).run().await;
+        let run = run(plan(&server.target, 1, 1)).await;
+        assert_eq!(run.outcomes(), ["Ok"], "{method}");
+        let seen = server.seen();
+        let answer = seen.iter().find(|seen| seen.body.get(member).is_some());
+        let answer = answer.unwrap_or_else(|| panic!("no {member} to {method}: {seen:?}"));
+        assert_eq!(answer.body["id"], id);
+        assert_eq!(answer.header("mcp-session-id"), Some("session-1"));
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,8 @@ pub(crate) enum Act {
     /// 200 with these events; `RESULT` stands for the usual answer. Without a last event that answers
     /// it, the stream is simply over.
     Events(Vec<String>),
+    /// Asks this on the answer's stream, and answers once that is answered.
+    Ask(Value),
     /// The beginning of an event stream, and the connection breaks off.
     CutStream,
     /// Never answers.
@@ -252,6 +254,7 @@ async fn handle(
             let events = events.into_iter().map(|event| event.replace("RESULT", &result));
             Ok(say("text/event-stream", events.collect()))
         }
+        Act::Ask(request) => Ok(ask(request, state.result(&seen), state.seen.subscribe())),
         Act::CutStream => Ok(cut_stream()),
         Act::Hang => std::future::pending().await,
         Act::Reset => {
@@ -354,6 +357,18 @@ fn full(text: String) -> Body {
     Full::new(Bytes::from(text)).map_err(never).boxed()
 }
 
+fn ask(request: Value, result: Value, mut seen: watch::Receiver<Vec<Seen>>) -> Response<Body> {
+    let event = |message: &Value| Frame::data(Bytes::from(format!("data: {message}\n\n")));
+    let first = event(&request);
+    let last = stream::once(async move {
+        let is_answer = |seen: &Seen| seen.method().is_empty() && seen.body["id"] == request["id"];
+        let asked = seen.wait_for(|all| all.iter().any(is_answer)).await;
+        asked.map(|_| event(&result)).map_err(|_| Broken)
+    });
+    let frames = stream::iter([Ok(first)]).chain(last);
+    event_stream(BodyExt::boxed(StreamBody::new(Box::pin(frames))))
+}
+
 fn cut_stream() -> Response<Body> {
     let first = Frame::data(Bytes::from_static(b": begun\n\ndata: {\"json"));
     let broken = stream::once(async {
@@ -362,7 +377,11 @@ fn cut_stream() -> Response<Body> {
         Err(Broken)
     });
     let frames = stream::iter([Ok(first)]).chain(broken);
-    let mut response = Response::new(BodyExt::boxed(StreamBody::new(frames)));
+    event_stream(BodyExt::boxed(StreamBody::new(frames)))
+}
+
+fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     let value = "text/event-stream".parse().expect("a content type");
     response.headers_mut().insert("content-type", value);
     response
