@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use squall_loadgen::{Mix, Rate, Sessions, Threshold};
+use squall_loadgen::{Mix, Rate, Sessions, Tag, Threshold};
 use squall_model::chance::Seed;
 use squall_model::mcp::era::ProtocolVersion;
 
@@ -238,6 +238,9 @@ impl Drill {
                 "the recovery phase lasts {lasts}, but recovered means steady for {hold}: make `phases.recovery.lasts` longer"
             ));
         }
+        if self.load.timeout.is_zero() {
+            return Err("`load.timeout` is 0s: a time such as 5s was expected".to_owned());
+        }
         if self.steady.window.is_zero() {
             return Err("`steady.window` is 0s: a time such as 1s was expected".to_owned());
         }
@@ -260,6 +263,8 @@ impl Drill {
                 ));
             }
         }
+        self.check_signals()?;
+        self.check_phases_of_thresholds()?;
         self.check_removals()?;
         self.check_size()?;
         // Whoever the seed chooses: a step that names nobody it could hit is wrong with any.
@@ -280,6 +285,37 @@ impl Drill {
     }
 
     /// Only what is there can be removed.
+    fn check_signals(&self) -> Result<(), String> {
+        let killing = self.phases.impact.steps.iter().filter_map(|step| match step {
+            Step::Kill(kill) => Some(kill.signal),
+            _ => None,
+        });
+        match killing.into_iter().find(|signal| !signal.ends_processes()) {
+            Some(signal) => Err(format!(
+                "`kill` with {signal} would not end a replica: KILL, TERM, INT, HUP or QUIT was expected"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A phase that there is not would leave a threshold with nothing to measure, after a whole run.
+    fn check_phases_of_thresholds(&self) -> Result<(), String> {
+        const PHASES: [&str; 3] = ["baseline", "impact", "recovery"];
+        let tags = self.thresholds.iter().flat_map(|threshold| &threshold.tags);
+        for (_, phase) in tags.filter(|(tag, _)| *tag == Tag::Phase) {
+            if !PHASES.contains(&phase.as_str()) {
+                let meant = nearest(phase, &PHASES);
+                let meant = meant.map(|name| format!(", did you mean `{name}`?"));
+                return Err(format!(
+                    "a threshold names the phase `{phase}`{} (there are: {})",
+                    meant.unwrap_or_default(),
+                    PHASES.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn check_removals(&self) -> Result<(), String> {
         let mut live = BTreeSet::new();
         for (place, step) in self.phases.impact.steps.iter().enumerate() {

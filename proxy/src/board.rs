@@ -156,7 +156,7 @@ impl Serial {
 /// Why the board could not be edited.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EditError {
-    #[error("there is a fault `{0}` already; change it with PUT, or choose another id")]
+    #[error("there is a fault `{0}` already; remove it first, or choose another id")]
     Exists(FaultId),
     #[error("there is no fault `{0}`")]
     Unknown(FaultId),

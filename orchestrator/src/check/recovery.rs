@@ -199,6 +199,10 @@ fn say_recovered(recovery: &Recovery, recovered: f64) -> String {
             "The service stayed steady throughout; the first error came {} after the fault began.",
             time(error),
         ),
+        (None, _) => format!(
+            "The service was steady again {} after the fault began; it was slow, and nothing failed.",
+            time(recovered),
+        ),
         (error, _) => format!(
             "The service was steady again {} after the fault began (first error at {}, first success after it at {}).",
             time(recovered),

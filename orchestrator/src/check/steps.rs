@@ -10,12 +10,12 @@ pub(crate) fn check(failures: &[Failure]) -> Finding {
         failures if failures.iter().any(|failure| failure.tells) => Judgement::Broken,
         _ => Judgement::Unknown,
     };
-    let details: Vec<_> = failures.iter().map(|failure| failure.what.clone()).collect();
-    let summary = match &details[..] {
+    let said: Vec<_> = failures.iter().map(|failure| failure.what.as_str()).collect();
+    let summary = match &said[..] {
         [] => "Every step was carried out.".to_owned(),
-        details => format!("{}.", details.join("; ")),
+        said => format!("{}.", said.join("; ")),
     };
-    Finding::new(Checker::Steps, judgement, summary).with_details(details)
+    Finding::new(Checker::Steps, judgement, summary)
 }
 
 #[cfg(test)]

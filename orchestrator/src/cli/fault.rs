@@ -89,7 +89,7 @@ struct Add {
     #[arg(long, value_name = "TIME")]
     lease: Option<String>,
     /// Take the fault from this YAML file instead
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["effect", "scope", "probability", "nth", "max_hits", "lease"])]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["effect", "scope", "probability", "nth", "max_hits", "lease", "id"])]
     file: Option<PathBuf>,
 }
 
@@ -99,6 +99,11 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 
 async fn call(arguments: Arguments) -> Outcome {
     let client = AdminClient::new(arguments.admin, arguments.admin_token);
+    let word = match &arguments.command {
+        Command::Add(_) => "added",
+        Command::List => "",
+        Command::Rm { .. } | Command::Clear => "removed",
+    };
     let faults = match arguments.command {
         Command::Add(add) => vec![client.add(&add.fault(&client).await?).await.map_err(failure)?],
         Command::List => client.faults().await.map_err(failure)?,
@@ -106,17 +111,29 @@ async fn call(arguments: Arguments) -> Outcome {
         Command::Rm { ids } => {
             let mut removed = Vec::new();
             for id in ids {
-                removed.push(client.remove(&id).await.map_err(failure)?);
+                match client.remove(&id).await {
+                    Ok(view) => removed.push(view),
+                    Err(error) => {
+                        // What is gone is said before what went wrong.
+                        show(&removed, "removed", arguments.json)?;
+                        return Err(failure(error));
+                    }
+                }
             }
             removed
         }
     };
-    if arguments.json {
-        say(format_args!("{}", serde_json::to_string_pretty(&faults).map_err(not_started)?));
-    } else {
-        print(&faults);
-    }
+    show(&faults, word, arguments.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(faults: &[FaultView], word: &str, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        say(serde_json::to_string_pretty(&faults).map_err(not_started)?);
+    } else {
+        print(faults, word);
+    }
+    Ok(())
 }
 
 /// A proxy that says no has been given something it cannot use; one that does not answer is not
@@ -128,10 +145,14 @@ fn failure(error: CallError) -> Failure {
     }
 }
 
-fn print(faults: &[FaultView]) {
+/// The faults in a table, under a word for what became of them.
+fn print(faults: &[FaultView], word: &str) {
     if faults.is_empty() {
         say("no faults");
         return;
+    }
+    if !word.is_empty() {
+        say(word);
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["ID", "EFFECT", "MATCH", "CHANCE", "HITS", "LEFT"]);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
 use squall_proxy::config::UpstreamAddress;
-use squall_proxy::{AdminConfig, Config, Proxy};
+use squall_proxy::{AdminConfig, BindError, Config, Proxy};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
@@ -72,7 +72,12 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 
 async fn carry(config: Config) -> Outcome {
     let mut signals = Signals::hear()?;
-    let proxy = Proxy::bind(config).map_err(not_started)?;
+    let proxy = Proxy::bind(config).map_err(|error| match error {
+        BindError::OpenAdmin(_) | BindError::NoUpstream | BindError::TwoFaults(_) => {
+            unusable(error)
+        }
+        BindError::Listen { .. } | BindError::History { .. } => not_started(error),
+    })?;
     tell(format_args!("squall proxy listening on http://{}", proxy.address()));
     if let Some(admin) = proxy.admin_address() {
         tell(format_args!("admin API on http://{admin}"));

@@ -99,7 +99,7 @@ impl fmt::Display for Wrong {
 pub(crate) fn nearest<'a>(found: &str, accepted: &[&'a str]) -> Option<&'a str> {
     let likeness = |name: &&&str| strsim::jaro_winkler(found, name);
     let best = accepted.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) > 0.6).then_some(best)
+    (likeness(&best) > 0.7).then_some(best)
 }
 
 impl DrillError {
@@ -115,7 +115,7 @@ impl DrillError {
             serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
                 Wrong::Name { kind: "name", found: variant.clone(), accepted: expected.clone() }
             }
-            other => Wrong::Other(without_place(&other.to_string())),
+            other => Wrong::Other(advised(without_place(&other.to_string()))),
         };
         Self::Meaningless {
             path: path.to_owned(),
@@ -124,6 +124,14 @@ impl DrillError {
             what,
         }
     }
+}
+
+/// The reader's words, with an example where people need one most often.
+fn advised(words: String) -> String {
+    if words.ends_with("expected a duration") {
+        return words + " with a unit, such as 10s or 200ms";
+    }
+    words
 }
 
 /// The reader ends its words with the place in the block, which is not the place in the file.

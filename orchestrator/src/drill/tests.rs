@@ -56,7 +56,11 @@ fn a_misspelt_key_is_named_with_its_place_in_the_file_and_the_name_that_was_mean
             "18:11: unknown key `hodl`, did you mean `hold`?",
         ),
         ("process:", "proces:", "8:3: unknown name `proces`, did you mean `process`?"),
-        ("wait: 1s", "wait: soon", "15:9: invalid value: string \"soon\""),
+        (
+            "wait: 1s",
+            "wait: soon",
+            "15:9: invalid value: string \"soon\", expected a duration with a unit",
+        ),
         ("name: small", "name: a b", "6:7: `a b` cannot name a drill"),
         ("replicas: one", "signal: BOOM", "14:25: `BOOM` is not a signal"),
     ] {
@@ -107,6 +111,12 @@ fn parts_that_do_not_fit_together_are_refused_with_advice() {
         let found = error(&book(&DRILL.replace("- wait: 1s", step)), &[]);
         assert!(found.contains(says), "{step}: {found}");
     }
+    let stop = DRILL.replace("replicas: one }", "replicas: one, signal: STOP }");
+    assert!(error(&book(&stop), &[]).contains("KILL, TERM, INT, HUP or QUIT was expected"));
+    let phase = format!("{DRILL}thresholds:\n  operation_failed{{phase:recover}}: [rate<0.1]\n");
+    assert!(error(&book(&phase), &[]).contains("did you mean `recovery`?"));
+    let hasty = format!("{DRILL}load: {{ timeout: 0s }}\n");
+    assert!(error(&book(&hasty), &[]).contains("`load.timeout` is 0s"));
     let twice = "- inject: { id: x, effect: { drop: {} } }\n      - inject: { id: x, effect: { drop: {} } }";
     let twice = DRILL.replace("- wait: 1s", twice);
     assert!(error(&book(&twice), &[]).contains("two faults are named `x`"));

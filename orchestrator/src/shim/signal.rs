@@ -37,6 +37,11 @@ pub enum Signal {
 pub struct NotASignal(String);
 
 impl Signal {
+    /// Whether a process that does not catch it ends by it, and is meant to.
+    pub fn ends_processes(self) -> bool {
+        matches!(self, Self::Kill | Self::Term | Self::Int | Self::Hup | Self::Quit)
+    }
+
     const ALL: [Self; 9] = [
         Self::Kill,
         Self::Term,
