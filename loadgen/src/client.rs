@@ -21,6 +21,7 @@ mod courtesy;
 mod exchange;
 mod initialize;
 mod initialized;
+mod resume;
 mod trouble;
 
 pub(crate) use answer::result_of;

@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use squall_model::history::Cause;
 use squall_model::mcp::envelope::{Kind, Message};
 use squall_model::mcp::header;
-use squall_model::mcp::sse::{Event, Piece, Splitter};
+use squall_model::mcp::sse::{Event, Splitter};
 
 use super::courtesy::Courtesy;
+use super::resume::Place;
 use super::{Client, trouble};
 
 /// How large an answer may be.
@@ -25,6 +26,7 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Incoming,
     id: u64,
+    place: &mut Place,
 ) -> Result<Bytes, Cause> {
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str());
     let media_type = match content_type {
@@ -36,7 +38,7 @@ pub(super) async fn read(
     if media_type.eq_ignore_ascii_case(header::JSON) {
         in_body(&whole(body).await?, id)
     } else if media_type.eq_ignore_ascii_case(header::EVENT_STREAM) {
-        in_stream(body, id, Courtesy::of(client)).await
+        in_stream(body, id, Courtesy::of(client), place).await
     } else {
         let shown: String = media_type.chars().take(60).collect();
         Err(protocol(&format!("content type {shown}")))
@@ -77,16 +79,21 @@ async fn in_stream(
     body: &mut Incoming,
     id: u64,
     mut courtesy: Courtesy<'_>,
+    place: &mut Place,
 ) -> Result<Bytes, Cause> {
     let mut splitter = Splitter::new(LARGEST);
     let mut size = 0;
     loop {
         while let Some(piece) = splitter.next_piece() {
-            if let Some(answer) = in_piece(piece, id, |asked| courtesy.answer(asked))? {
+            let event = Event::parse(&piece.into_bytes());
+            place.note(&event);
+            if let Some(answer) = in_event(event, id, |asked| courtesy.answer(asked))? {
                 return Ok(answer);
             }
         }
-        let chunk = match next_chunk(body).await {
+        let chunk = next_chunk(body).await;
+        place.ended = chunk.is_none();
+        let chunk = match chunk {
             Some(Err(Cause::Closed)) | None => return Err(Cause::StreamCut),
             Some(chunk) => chunk?,
         };
@@ -97,12 +104,11 @@ async fn in_stream(
 }
 
 /// Messages that are not our answer (progress, log) are let by, after `other` saw them.
-fn in_piece(
-    piece: Piece,
+fn in_event(
+    event: Event,
     id: u64,
     other: impl FnMut(&Message<'_>),
 ) -> Result<Option<Bytes>, Cause> {
-    let event = Event::parse(&piece.into_bytes());
     let is_message = event.event.is_none_or(|name| name == "message");
     match event.data {
         Some(data) if is_message && !data.is_empty() => {
@@ -229,7 +235,7 @@ mod tests {
 
     #[test]
     fn in_a_stream_other_messages_are_let_by() {
-        let piece = |text: &'static str| in_piece(Piece::Event(text.into()), 7, |_| ());
+        let piece = |text: &'static str| in_event(Event::parse(text.as_bytes()), 7, |_| ());
         for skipped in [
             ": comment\n\n",
             "id: 1\ndata:\n\n",

@@ -16,6 +16,7 @@ use squall_model::operation::OperationId;
 use tokio::time::Instant;
 
 use super::connect::Connection;
+use super::resume::Place;
 use super::{Client, Trace, answer};
 
 /// What a client accepts as an answer to a POST (basic/transports, sending messages to the server).
@@ -42,7 +43,7 @@ pub(super) enum Expects {
 }
 
 /// What was expected, as it came.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Reply {
     /// The JSON-RPC message; empty where only an acceptance was expected.
     pub(super) message: Bytes,
@@ -86,7 +87,15 @@ impl Client {
         let (head, mut body) = response.into_parts();
         trace.status = Some(head.status);
         trace.faults = faults_of(&head);
-        let result = self.read(&head, &mut body, outgoing.expects).await;
+        let mut place = Place::default();
+        let mut result = self.read(&head, &mut body, outgoing.expects, &mut place).await;
+        while result == Err(Cause::StreamCut)
+            && let Some((head, rest)) = self.resume(&mut connection, &place).await
+        {
+            body = rest;
+            trace.faults.extend(faults_of(&head));
+            result = self.read(&head, &mut body, outgoing.expects, &mut place).await;
+        }
         Ok((result, connection, body))
     }
 
@@ -106,10 +115,11 @@ impl Client {
         head: &Parts,
         body: &mut Incoming,
         expects: Expects,
+        place: &mut Place,
     ) -> Result<Reply, Cause> {
         let message = match (expects, head.status) {
             (Expects::Answer(id), StatusCode::OK) => {
-                answer::read(self, &head.headers, body, id).await?
+                answer::read(self, &head.headers, body, id, place).await?
             }
             (Expects::Acceptance, StatusCode::ACCEPTED) => Bytes::new(),
             (Expects::Acceptance, status) if status.is_success() => {

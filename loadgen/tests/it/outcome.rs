@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::json;
 use squall_loadgen::{Mix, Plan, Sample, Threshold};
 use squall_model::history::{Cause, Outcome};
@@ -142,6 +143,43 @@ async fn a_server_that_asks_before_it_answers_is_answered_in_its_session() {
         let answer = answer.unwrap_or_else(|| panic!("no {member} to {method}: {seen:?}"));
         assert_eq!(answer.body["id"], id);
         assert_eq!(answer.header("mcp-session-id"), Some("session-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_the_server_ends_to_be_polled_is_taken_up_where_it_was_left() {
+    let script = |seen: &Seen| match (&seen.http, seen.header("last-event-id")) {
+        _ if seen.is_call() => Act::Events(vec!["id: a-1\nretry: 20\ndata:\n\n".into()]),
+        (&Method::GET, Some("a-1")) => Act::Events(vec!["id: a-2\ndata:\n\n".into()]),
+        (&Method::GET, Some("a-2")) => {
+            let result = r#"{"jsonrpc":"2.0","id":3,"result":{"content":[]}}"#;
+            Act::Events(vec![format!("id: a-3\ndata: {result}\n\n")])
+        }
+        _ => Act::AsUsual,
+    };
+    let server = server().that(script).run().await;
+    let run = run(plan(&server.target, 1, 1)).await;
+    let calls = server.seen_of("tools/call");
+    assert_eq!(calls.len(), 1, "the call is not repeated");
+    assert_eq!(calls[0].body["id"], 3, "the answer is for this id");
+    assert_eq!(run.outcomes(), ["Ok"]);
+    let mut polls = server.seen();
+    polls.retain(|seen| seen.http == Method::GET);
+    assert_eq!(polls.len(), 2);
+    assert!(polls.iter().all(|poll| poll.header("mcp-session-id") == Some("session-1")));
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_taken_up_is_cut() {
+    for code in [404, 405, 500] {
+        let script = move |seen: &Seen| match seen.http {
+            _ if seen.is_call() => Act::Events(vec!["id: a-1\nretry: 20\ndata:\n\n".into()]),
+            Method::GET => Act::Status(code),
+            _ => Act::AsUsual,
+        };
+        let server = server().that(script).run().await;
+        let run = run(plan(&server.target, 1, 1)).await;
+        assert_eq!(run.workload()[0].outcome, Outcome::Unknown(Cause::StreamCut), "{code}");
     }
 }
 
