@@ -292,22 +292,11 @@ impl Board {
         subject: &Subject<'_>,
         key: DrawKey,
     ) -> Vec<Decision<ExchangeVerdict>> {
-        let snapshot = self.snapshot();
-        let mut decisions = Vec::new();
-        for live in &snapshot.exchange {
-            if !live.fault.matches(subject) {
-                continue;
-            }
-            let Some(Verdict::Exchange(verdict)) = live.decide(self.seed, key) else {
-                continue;
-            };
-            let ends = !matches!(verdict, ExchangeVerdict::Wait(_));
-            decisions.push(Decision { fault: live.clone(), verdict });
-            if ends {
-                break;
-            }
-        }
-        decisions
+        self.decide(&self.snapshot().exchange, subject, key, |verdict| match verdict {
+            Verdict::Exchange(verdict @ ExchangeVerdict::Wait(_)) => Some((verdict, false)),
+            Verdict::Exchange(verdict) => Some((verdict, true)),
+            Verdict::Connection(_) | Verdict::Message(_) => None,
+        })
     }
 
     /// What message faults decide about the subject, in the order of the board, until one of them
@@ -317,19 +306,29 @@ impl Board {
         subject: &Subject<'_>,
         key: DrawKey,
     ) -> Vec<Decision<MessageVerdict>> {
-        let snapshot = self.snapshot();
+        self.decide(&self.snapshot().message, subject, key, |verdict| match verdict {
+            Verdict::Message(verdict @ MessageVerdict::Delay(_)) => Some((verdict, false)),
+            Verdict::Message(verdict) => Some((verdict, true)),
+            Verdict::Connection(_) | Verdict::Exchange(_) => None,
+        })
+    }
+
+    /// Asks the faults in turn. `of_moment` takes the verdicts of one moment and says of each whether
+    /// it is the last.
+    fn decide<V>(
+        &self,
+        faults: &[Arc<LiveFault>],
+        subject: &Subject<'_>,
+        key: DrawKey,
+        of_moment: impl Fn(Verdict) -> Option<(V, bool)>,
+    ) -> Vec<Decision<V>> {
         let mut decisions = Vec::new();
-        for live in &snapshot.message {
-            if !live.fault.matches(subject) {
-                continue;
-            }
-            let Some(Verdict::Message(verdict)) = live.decide(self.seed, key) else {
-                continue;
-            };
-            let ends = !matches!(verdict, MessageVerdict::Delay(_));
-            decisions.push(Decision { fault: live.clone(), verdict });
-            if ends {
-                break;
+        for live in faults.iter().filter(|live| live.fault.matches(subject)) {
+            if let Some((verdict, is_last)) = live.decide(self.seed, key).and_then(&of_moment) {
+                decisions.push(Decision { fault: live.clone(), verdict });
+                if is_last {
+                    break;
+                }
             }
         }
         decisions
