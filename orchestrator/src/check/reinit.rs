@@ -358,7 +358,7 @@ pub(crate) fn check(evidence: &Evidence, reinit: &Reinit) -> Finding {
     let (verdict, summary) = if !complaints.is_empty() {
         (Judgement::Broken, complaints.join(" "))
     } else if evidence.fault.is_some() && is_too_few(evidence, &counts) {
-        (Judgement::Unknown, say_too_few(evidence, &counts))
+        (Judgement::Unknown, say_too_few(evidence, reinit))
     } else {
         (Judgement::Held, say_held(reinit, &counts))
     };
@@ -371,7 +371,14 @@ fn is_too_few(evidence: &Evidence, counts: &SessionCounts) -> bool {
     asserts && (counts.on_broken == 0 || counts.broken_share < evidence.min_broken_share)
 }
 
-fn say_too_few(evidence: &Evidence, counts: &SessionCounts) -> String {
+fn say_too_few(evidence: &Evidence, reinit: &Reinit) -> String {
+    let counts = reinit.counts();
+    let has_ids = reinit.stories.iter().any(|story| story.session.is_some());
+    if counts.total > 0 && !has_ids {
+        return "The server gives no session ids, so that no session lives on one replica and none \
+                can be lost: for such a server, set expect.broken_share to 0."
+            .to_owned();
+    }
     format!(
         "Only {} of {} lived on what was broken ({}), at least {} are needed to tell.",
         counts.on_broken,

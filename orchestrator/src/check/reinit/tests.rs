@@ -241,3 +241,18 @@ fn who_loses_the_new_session_too_is_remarked_upon_and_measured_by_the_first_loss
     let says = |sample| judge(sample).details.iter().any(|line| line.contains("anew, too"));
     assert!(says(twice) && !says(once));
 }
+
+#[test]
+fn a_server_without_session_ids_is_told_what_to_set() {
+    let say = |session: Option<&str>| {
+        let call = |sample: Sample, due| {
+            sample.operation(1, "tools/call fast-echo", session, due, 5, Outcome::Ok)
+        };
+        let evidence = call(call(Sample::new(), 9_000), 20_000).build();
+        let finding = check(&evidence, &measure(&evidence));
+        assert_eq!(finding.verdict, Judgement::Unknown);
+        finding.summary
+    };
+    assert!(say(None).contains("expect.broken_share to 0"), "{}", say(None));
+    assert!(say(Some("s1")).starts_with("Only 0 of 1 session"), "{}", say(Some("s1")));
+}
