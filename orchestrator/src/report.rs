@@ -245,6 +245,24 @@ impl Report {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
+    /// What stands in the place of `report.json` for a run that came to no report: the first fields
+    /// of it, and no more.
+    pub(crate) fn of_none(
+        drill: &str,
+        seed: Seed,
+        verdict: Verdict,
+        reason: &str,
+    ) -> serde_json::Value {
+        serde_json::json!({
+            "schema_version": SCHEMA_VERSION,
+            "verdict": verdict,
+            "reason": reason,
+            "exit_code": verdict.exit_code(),
+            "drill": drill,
+            "seed": seed,
+        })
+    }
+
     /// `report.html`.
     pub(crate) fn to_html(&self) -> io::Result<String> {
         html::render(self).map_err(io::Error::other)

@@ -11,6 +11,7 @@ use super::progress::Terminal;
 use super::signals::Signals;
 use super::{Failure, Outcome, exit, not_started, put, runtime, say, tell, unusable};
 use crate::causes::in_words;
+use crate::check::Verdict;
 use crate::drill::{self, Drill, Override};
 use crate::report::Report;
 use crate::report::terminal::{self, View};
@@ -118,6 +119,7 @@ async fn run_one(drill: &Drill, options: &Options, json: bool, interrupt: &Inter
     let watch = Terminal::new(drill, json);
     let outcome = runner::run(drill, options, interrupt, &watch).await;
     drop(watch);
+    let mut shown = false;
     let error = match outcome {
         Ok(Finished { report, out, unwritten }) => {
             show(&report, &out, json);
@@ -129,18 +131,23 @@ async fn run_one(drill: &Drill, options: &Options, json: bool, interrupt: &Inter
         Err(RunError::RollbackIncomplete { run, why, report }) => {
             if let Some(report) = &report {
                 show(report, &options.out, json);
+                shown = true;
             }
             RunError::RollbackIncomplete { run, why, report: None }
         }
         Err(error) => error,
     };
     tell(format_args!("squall: {}", in_words(&error)));
-    match error {
-        RunError::Plan(_) => exit::UNUSABLE,
-        RunError::Interrupted(_) => exit::STOPPED,
-        RunError::RollbackIncomplete { .. } => exit::ROLLBACK_INCOMPLETE,
-        _ => exit::NOT_STARTED,
+    let verdict = match error {
+        RunError::Plan(_) => return exit::UNUSABLE,
+        RunError::Interrupted(_) => Verdict::Stopped,
+        RunError::RollbackIncomplete { .. } => Verdict::RollbackIncomplete,
+        _ => Verdict::NotStarted,
+    };
+    if json && !shown {
+        say(Report::of_none(drill.name.as_str(), options.seed, verdict, &in_words(&error)));
     }
+    verdict.exit_code()
 }
 
 /// Of two exit codes, the one that counts for both: 4 over 2 over 5 over 1 over 3 over 0.

@@ -124,3 +124,15 @@ async fn several_runbooks_run_one_after_the_other_and_the_worst_exit_code_counts
     assert_eq!(called.code(), 2, "nothing begins when one of them cannot be read");
     assert!(called.complaint().contains("replcias"), "{}", called.stderr);
 }
+
+#[tokio::test]
+async fn with_json_a_run_that_cannot_begin_says_so_on_stdout_too() {
+    let house = house().await;
+    let drill = with_command(&["sh", "-c", "exit 7", "{port}"]);
+    let ended = house.run(&drill, &["--json", "--seed", "7"]).await.expect(3);
+    let said: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!((&said["verdict"], &said["exit_code"]), (&"not_started".into(), &3.into()));
+    assert_eq!((&said["drill"], &said["seed"]), (&"small".into(), &7.into()));
+    let reason = said["reason"].as_str().expect("a reason");
+    assert!(reason.contains("exit code 7"), "{reason}");
+}
