@@ -18,6 +18,7 @@ use squall_model::verdict::ExchangeVerdict;
 use crate::board::Decision;
 use crate::carry::{self, Course};
 use crate::classify::{Exchange, classify};
+use crate::ledger::Session;
 use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::stream::{Body, EventStream, EventStreamContext};
@@ -45,7 +46,10 @@ pub(crate) async fn serve(
     let (exchange, body) = classify(&parts, body, &proxying.board).await?;
     let mut touched = Vec::new();
 
-    if let Some(response) = proxying.expired(&exchange) {
+    let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
+    let Session { home, expired_by } = known.unwrap_or_default();
+    if let Some(fault) = expired_by {
+        let response = proxying.expired(&exchange, fault);
         body.discard().await;
         return Ok(response);
     }
@@ -59,7 +63,6 @@ pub(crate) async fn serve(
         Course::Abort => return Err(Aborted::ByFault),
     }
 
-    let home = proxying.home(&exchange);
     let sent = proxying.upstreams.send(&link.pool, home, for_upstream(parts, body)).await;
     let (upstream, response) = match sent {
         Ok(answered) => answered,
@@ -138,15 +141,9 @@ impl Proxying {
 
     /// The answer to a request of a session that a fault has expired, for as long as the session is
     /// remembered, whether the fault is still live or not: what is gone stays gone.
-    fn expired(&self, exchange: &Exchange) -> Option<Response<Body>> {
-        let session = self.ledger.get(exchange.session.as_deref()?)?;
-        let fault = session.expired_by?;
+    fn expired(&self, exchange: &Exchange, fault: FaultId) -> Response<Body> {
         self.recorder.aftermath(&fault, &exchange.hit());
-        Some(signed(carry::session_not_found(exchange), &[fault]))
-    }
-
-    fn home(&self, exchange: &Exchange) -> Option<usize> {
-        self.ledger.get(exchange.session.as_deref()?)?.home
+        signed(carry::session_not_found(exchange), &[fault])
     }
 
     /// Remembers where sessions live: from the answers that name them, and from good answers since.
