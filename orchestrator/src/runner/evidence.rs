@@ -120,7 +120,7 @@ fn fault_use(
     played: &Played,
     injections: &[Injection],
 ) -> FaultUse {
-    let what = planned.step.describe();
+    let what = planned.describe();
     match planned.step.fault() {
         Some(fault) => {
             let hits = injections.iter().filter(|injection| injection.fault == fault.id).count();
@@ -128,7 +128,7 @@ fn fault_use(
         }
         None => FaultUse {
             id: step_id(place, planned.step),
-            what: format!("{what} ({})", planned.victims.join(", ")),
+            what,
             hits: u64::from(played.done.contains(&place)),
             step: true,
         },

@@ -28,6 +28,16 @@ pub(crate) struct Planned<'a> {
     pub(crate) victims: Vec<String>,
 }
 
+impl Planned<'_> {
+    /// The step in words, with the victims by name.
+    pub(crate) fn describe(&self) -> String {
+        match &self.victims[..] {
+            [] => self.step.describe(),
+            victims => format!("{} ({})", self.step.describe(), victims.join(", ")),
+        }
+    }
+}
+
 /// Why a drill cannot be run in its world.
 #[derive(Debug, thiserror::Error)]
 #[error("step {number} (`{step}`) cannot be taken")]

@@ -135,7 +135,7 @@ impl Player<'_> {
             if !planned.step.is_quiet() && played.fault.is_none() {
                 played.fault = Some(Span { from: at, to: Nanos(u64::MAX) });
             }
-            let what = describe(planned);
+            let what = planned.describe();
             self.watch.news(News::Step(&what));
             match self.take(planned).await {
                 Ok(()) => {
@@ -241,14 +241,6 @@ impl Player<'_> {
 
     fn now(&self) -> Nanos {
         self.recording.clock().now()
-    }
-}
-
-/// The step in words, with the victims by name.
-fn describe(planned: &Planned<'_>) -> String {
-    match &planned.victims[..] {
-        [] => planned.step.describe(),
-        victims => format!("{} ({})", planned.step.describe(), victims.join(", ")),
     }
 }
 
