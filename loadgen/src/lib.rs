@@ -9,7 +9,6 @@ mod clock;
 mod conductor;
 mod discover;
 mod load;
-mod nearest;
 mod pace;
 mod pacer;
 mod plan;

@@ -214,7 +214,7 @@ fn check_named(action: &Action, offer: &Offer) -> Result<(), NotOffered> {
     }
     Err(NotOffered {
         action: action.to_string(),
-        nearest: crate::nearest::nearest(wanted, offered).map(str::to_owned),
+        nearest: squall_model::nearest::nearest(wanted, offered).map(str::to_owned),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod chance;
 pub mod fault;
 pub mod history;
 pub mod mcp;
+pub mod nearest;
 pub mod operation;
 pub mod scope;
 pub mod seed;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use squall_loadgen::{Mix, Rate, Sessions, Tag, Threshold};
 use squall_model::chance::Seed;
 use squall_model::mcp::era::ProtocolVersion;
+use squall_model::nearest::nearest;
 
 use crate::causes::in_words;
 use crate::evidence::{Expectation, SteadyRule};
@@ -30,7 +31,7 @@ mod overrides;
 mod runbook;
 mod thresholds;
 
-pub(crate) use error::{DrillError, nearest};
+pub(crate) use error::DrillError;
 pub(crate) use overrides::Override;
 pub(crate) use thresholds::Condition;
 
@@ -304,7 +305,7 @@ impl Drill {
         let tags = self.thresholds.iter().flat_map(|threshold| &threshold.tags);
         for (_, phase) in tags.filter(|(tag, _)| *tag == Tag::Phase) {
             if !PHASES.contains(&phase.as_str()) {
-                let meant = nearest(phase, &PHASES);
+                let meant = nearest(phase, PHASES);
                 let meant = meant.map(|name| format!(", did you mean `{name}`?"));
                 return Err(format!(
                     "a threshold names the phase `{phase}`{} (there are: {})",
@@ -323,8 +324,7 @@ impl Drill {
             let Step::Remove(remove) = step else { continue };
             let id = remove.0.as_str();
             if !live.remove(id) {
-                let known: Vec<_> = live.iter().copied().collect();
-                let meant = nearest(id, &known);
+                let meant = nearest(id, live.iter().copied());
                 let meant =
                     meant.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
                 return Err(format!(

@@ -1,7 +1,7 @@
 //! From text to a threshold, with errors that say what was probably meant.
 
 use super::{Aggregation, Metric, Operator, Tag, Threshold};
-use crate::nearest::nearest;
+use squall_model::nearest::nearest;
 
 /// A text that is no threshold.
 #[derive(Debug, thiserror::Error)]

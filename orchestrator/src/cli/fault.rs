@@ -10,6 +10,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::{Map, Value, json};
 use squall_model::fault::{EFFECT_NAMES, Fault, FaultId};
+use squall_model::nearest::nearest;
 use squall_proxy::client::{AdminClient, CallError, FaultView};
 
 use super::{Failure, Outcome, exit, not_started, runtime, say, unusable};
@@ -204,7 +205,7 @@ impl Add {
         }
         let effect = self.effect.unwrap_or_default();
         if !EFFECT_NAMES.contains(&effect.as_str()) {
-            let meant = crate::drill::nearest(&effect, &EFFECT_NAMES);
+            let meant = nearest(&effect, EFFECT_NAMES);
             let meant = meant.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default();
             return Err(unusable(anyhow::anyhow!(
                 "unknown effect `{effect}`{meant} (there are: {})",

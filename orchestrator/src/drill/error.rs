@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use squall_model::nearest::nearest;
+
 /// Why a runbook cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DrillError {
@@ -85,7 +87,7 @@ impl fmt::Display for Wrong {
         match self {
             Self::Name { kind, found, accepted } => {
                 write!(f, "unknown {kind} `{found}`")?;
-                if let Some(meant) = nearest(found, accepted) {
+                if let Some(meant) = nearest(found, accepted.iter().copied()) {
                     write!(f, ", did you mean `{meant}`?")?;
                 }
                 write!(f, " (accepted here: {})", accepted.join(", "))
@@ -93,13 +95,6 @@ impl fmt::Display for Wrong {
             Self::Other(text) => f.write_str(text),
         }
     }
-}
-
-/// The accepted name that is most like the one found, if any is like it at all.
-pub(crate) fn nearest<'a>(found: &str, accepted: &[&'a str]) -> Option<&'a str> {
-    let likeness = |name: &&&str| strsim::jaro_winkler(found, name);
-    let best = accepted.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) > 0.7).then_some(best)
 }
 
 impl DrillError {
