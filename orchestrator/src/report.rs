@@ -66,6 +66,8 @@ pub(crate) struct Report {
     pub(crate) fault: Option<Stretch>,
     /// What the rest is held against.
     pub(crate) baseline: BaselineReport,
+    /// The share of the workload that went well, phase by phase.
+    pub(crate) availability: Availability,
     /// What became of the sessions; the four fates add up to `total`.
     pub(crate) sessions: SessionCounts,
     /// How the service came back, from the fault's start.
@@ -129,6 +131,37 @@ pub(crate) struct BaselineReport {
     pub(crate) success: f64,
     /// The 95th percentile of latency.
     pub(crate) p95_ms: Option<f64>,
+}
+
+/// The share of the workload's operations that went well, by the phase that they were due in; null
+/// where none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Availability {
+    /// Nothing is broken.
+    pub(crate) baseline: Option<f64>,
+    /// Things are broken.
+    pub(crate) impact: Option<f64>,
+    /// Nothing is broken any more.
+    pub(crate) recovery: Option<f64>,
+}
+
+impl Availability {
+    fn of(evidence: &Evidence) -> Self {
+        let share = |span: Span| {
+            let (mut ok, mut all) = (0_u64, 0_u64);
+            for operation in evidence.workload_due_in(span) {
+                all += 1;
+                ok += u64::from(operation.outcome.is_ok());
+            }
+            (all > 0).then(|| ok as f64 / all as f64)
+        };
+        let phases = &evidence.phases;
+        Self {
+            baseline: share(phases.baseline),
+            impact: share(phases.impact),
+            recovery: share(phases.recovery),
+        }
+    }
 }
 
 /// One session's way back, in milliseconds; the hops are those of `reinit`.
@@ -222,6 +255,7 @@ impl From<&Evidence> for Report {
                 success: measured.baseline.success,
                 p95_ms: measured.baseline.p95.map(ms),
             },
+            availability: Availability::of(evidence),
             sessions: measured.reinit.counts(),
             reinit: measured.reinit.percentiles(),
             paths: stories.iter().filter_map(path).collect(),

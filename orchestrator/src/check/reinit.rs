@@ -69,8 +69,12 @@ pub(crate) struct SessionStory {
     pub(crate) lost_again: bool,
     /// It started anew though its MCP session had got no 404 at all.
     pub(crate) without_need: bool,
+    /// Its MCP session still had a success that was due when nothing was broken any more.
+    pub(crate) kept: bool,
     /// Its way back, if it re-initialised after a 404.
     pub(crate) hops: Option<Hops>,
+    /// The longest time from a failure (due) to the next success (completed).
+    pub(crate) outage: Option<Duration>,
     /// Its last failure, in words.
     pub(crate) last_failure: Option<String>,
 }
@@ -125,6 +129,10 @@ pub(crate) struct HopPercentiles {
     pub(crate) ready_to_first_success: Percentiles,
     /// From the last success to the next (both completed).
     pub(crate) total: Percentiles,
+    /// Of every session that had a failure and came back, re-initialised or not: the longest time from
+    /// a failure (due) to the next success (completed).
+    #[serde(default)]
+    pub(crate) outage: Percentiles,
 }
 
 impl Reinit {
@@ -152,7 +160,9 @@ impl Reinit {
         let over = |hop: fn(&Hops) -> Option<Duration>| {
             Percentiles::from(&hops.iter().filter_map(hop).collect::<Times>())
         };
+        let outages = self.stories.iter().filter_map(|story| story.outage);
         HopPercentiles {
+            outage: Percentiles::from(&outages.collect::<Times>()),
             last_success_to_404: over(|hops| hops.last_success_to_404),
             status_404_to_initialize: over(|hops| hops.status_404_to_initialize),
             initialize_to_ready: over(|hops| hops.initialize_to_ready),
@@ -195,7 +205,7 @@ pub(crate) fn measure(evidence: &Evidence) -> Reinit {
     }
     let stories = clients.into_iter().map(|(client, (at, mut operations))| {
         operations.sort_by_key(|operation| (operation.completed, operation.id));
-        let course = Course::new(evidence.damage_from(), at, &operations, &injected);
+        let course = Course::new(evidence, at, &operations, &injected);
         course.story(client, at)
     });
     Reinit { stories: stories.collect() }
@@ -208,16 +218,19 @@ struct Course<'a> {
     after: Vec<&'a Operation>,
     /// The MCP session when the damage began.
     old: Option<&'a Arc<str>>,
+    /// When nothing was broken any more.
+    over: Nanos,
     injected: &'a HashSet<OperationId>,
 }
 
 impl<'a> Course<'a> {
     fn new(
-        damage: Nanos,
+        evidence: &Evidence,
         at: Option<&'a SessionAtFault>,
         operations: &'a [&'a Operation],
         injected: &'a HashSet<OperationId>,
     ) -> Self {
+        let damage = evidence.damage_from();
         let was_sent = |o: &&&Operation| o.outcome.cause() != Some(&Cause::NotSent);
         let after = operations.iter().filter(|o| o.completed >= damage).filter(was_sent);
         let known = at.and_then(|at| at.session.as_ref());
@@ -225,6 +238,7 @@ impl<'a> Course<'a> {
             operations,
             after: after.copied().collect(),
             old: known.or_else(|| session_before(damage, operations)),
+            over: evidence.fault.map_or(evidence.phases.recovery.from, |fault| fault.to),
             injected,
         }
     }
@@ -243,6 +257,8 @@ impl<'a> Course<'a> {
             lost: self.all_404s().any(|o| !self.injected.contains(&o.id)),
             lost_again: self.later_404s().any(|o| !self.injected.contains(&o.id)),
             without_need: reinitialised && need.is_none(),
+            kept: self.is_kept(),
+            outage: self.outage(),
             hops: need.filter(|_| reinitialised).and_then(|status| self.hops(status)),
             last_failure: last_failure.map(ToString::to_string),
         }
@@ -262,6 +278,25 @@ impl<'a> Course<'a> {
         } else {
             Fate::Untouched
         }
+    }
+
+    fn is_kept(&self) -> bool {
+        let on_old = |o: &&Operation| self.old.is_some() && o.session.as_ref() == self.old;
+        self.after.iter().copied().filter(on_old).any(|o| is_success(o) && o.due >= self.over)
+    }
+
+    fn outage(&self) -> Option<Duration> {
+        let (mut since, mut longest) = (None, None);
+        for operation in &self.after {
+            if !operation.outcome.is_ok() {
+                since = since.or(Some(operation.due));
+            } else if is_success(operation)
+                && let Some(since) = since.take()
+            {
+                longest = longest.max(Some(operation.completed.since(since)));
+            }
+        }
+        longest
     }
 
     /// The 404s that the old session got.
@@ -399,10 +434,16 @@ fn complaints(expectation: Expectation, reinit: &Reinit) -> Vec<String> {
     };
     complain(reinit.such(|s| s.fate == Fate::NeverRecovered), "never recovered");
     match expectation {
-        Expectation::Reinitialise => complain(
-            reinit.such(|s| !s.on_broken && (s.lost || s.without_need)),
-            "elsewhere lost theirs without need",
-        ),
+        Expectation::Reinitialise => {
+            complain(
+                reinit.such(|s| !s.on_broken && (s.lost || s.without_need)),
+                "elsewhere lost theirs without need",
+            );
+            complain(
+                reinit.such(|s| s.on_broken && s.kept && s.fate != Fate::Reinitialised),
+                "went on as before, though what they live in was to be lost (where it is kept elsewhere, expect survive)",
+            );
+        }
         Expectation::Survive => {
             complain(reinit.such(|s| s.lost), "got 404 though sessions were to survive");
         }
@@ -439,10 +480,8 @@ fn remarks(evidence: &Evidence, reinit: &Reinit) -> Vec<String> {
         }
     };
     if evidence.expectation == Expectation::Reinitialise {
-        let kept = |s: &SessionStory| s.on_broken && s.fate == Fate::Survived;
-        remark(reinit.such(kept), "on what was broken survived, though kept in memory");
-        let unhurt = |s: &SessionStory| s.on_broken && s.fate == Fate::Untouched;
-        remark(reinit.such(unhurt), "on what was broken noticed nothing");
+        let idle = |s: &SessionStory| s.on_broken && !s.kept && s.fate == Fate::Untouched;
+        remark(reinit.such(idle), "on what was broken did nothing after it, and tell nothing");
     }
     remark(reinit.such(|s| s.lost_again), "lost the session that they had started anew, too");
     remark(reinit.such(|s| s.without_need), "started anew without a 404");

@@ -104,11 +104,15 @@ fn tiles(report: &Report) -> Vec<Tile> {
             good_if(recovery.recovered_ms.is_some()),
         ),
     };
-    let way_back = &report.reinit.total;
+    // Without a session that re-initialised, the way back is that of those that kept theirs.
+    let way_back = match report.reinit.total.count {
+        0 => &report.reinit.outage,
+        _ => &report.reinit.total,
+    };
     let breaches: u64 = report.breaches.iter().map(|breach| breach.count).sum();
     let tile = |name, value: String, note: String, tone| Tile { name, value, note, tone };
     let times = format!("p50 {}, max {}", time_or_dash(way_back.p50), time_or_dash(way_back.max));
-    let baseline = percent(report.baseline.success);
+    let broken = report.availability.impact.map_or_else(|| "–".to_owned(), percent);
     vec![
         tile(
             "Recovered after",
@@ -132,7 +136,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         tile(
             "Went well",
             percent(ok as f64 / total.max(1) as f64),
-            format!("of {total} operations, baseline {baseline}"),
+            format!("of {total} operations; {broken} while things were broken"),
             "",
         ),
         tile(

@@ -9,8 +9,8 @@ use comfy_table::{
 };
 use owo_colors::{OwoColorize as _, Style};
 
-use super::Report;
 use super::operations::OperationStats;
+use super::{Availability, Report};
 use crate::check::percentile::Percentiles;
 use crate::check::words::{count, percent, time, time_or_dash};
 use crate::check::{Judgement, Verdict};
@@ -46,6 +46,7 @@ impl View {
 pub(crate) fn render(report: &Report, view: &View) -> String {
     let mut out = headline(report, view);
     out.push_str(&spark::render(report, view));
+    out.push_str(&availability(report, view));
     out.push_str(&sessions(report, view));
     out.push_str(&hops(report, view));
     out.push_str(&operations(report, view));
@@ -81,6 +82,20 @@ fn headline(report: &Report, view: &View) -> String {
     format!("\n {verdict}  {name}\n{}\n", table.trim_fmt())
 }
 
+fn availability(report: &Report, view: &View) -> String {
+    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
+    let Availability { baseline, impact, recovery } = report.availability;
+    let line = format!(
+        "Went well: {} of the baseline, {} while things were broken, {} of the recovery.",
+        share(baseline),
+        share(impact),
+        share(recovery),
+    );
+    let mut table = list(view);
+    table.add_row([line]);
+    format!("{}{}\n", view.title("Availability"), table.trim_fmt())
+}
+
 fn sessions(report: &Report, view: &View) -> String {
     let sessions = &report.sessions;
     let line = format!(
@@ -100,7 +115,7 @@ fn sessions(report: &Report, view: &View) -> String {
 
 fn hops(report: &Report, view: &View) -> String {
     let reinit = &report.reinit;
-    if report.paths.is_empty() {
+    if report.paths.is_empty() && reinit.outage.count == 0 {
         return String::new();
     }
     let mut table = grid(view, &["hop", "sessions", "p50", "p95", "p99", "max"]);
@@ -110,8 +125,11 @@ fn hops(report: &Report, view: &View) -> String {
         ("initialize → ready", &reinit.initialize_to_ready),
         ("ready → first success", &reinit.ready_to_first_success),
         ("total", &reinit.total),
+        ("failure → next success", &reinit.outage),
     ] {
-        table.add_row(hop_row(name, hop));
+        if hop.count > 0 {
+            table.add_row(hop_row(name, hop));
+        }
     }
     align_numbers(&mut table);
     format!("{}{}\n", view.title("The way back"), table.trim_fmt())

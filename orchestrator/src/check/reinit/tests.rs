@@ -171,11 +171,36 @@ fn with_less_than_30_per_cent_on_what_is_broken_it_cannot_be_told() {
 }
 
 #[test]
-fn sessions_on_what_is_broken_that_survived_are_remarked_upon() {
-    let kept = client().call(1, 11_000, 5, failed(Cause::Reset)).call(1, 12_000, 5, OK);
-    let finding = judge(kept);
+fn sessions_that_were_to_be_lost_and_went_on_are_broken() {
+    let kept = client().call(1, 11_000, 5, failed(Cause::Reset)).call(1, 21_000, 5, OK);
+    for sample in [kept.clone(), client().call(1, 21_000, 5, OK)] {
+        let finding = judge(sample);
+        assert_eq!(finding.verdict, Judgement::Broken);
+        assert!(finding.summary.contains("went on as before"), "{}", finding.summary);
+    }
+    let survives = kept.with(|evidence| evidence.expectation = Expectation::Survive);
+    assert_eq!(judge(survives).verdict, Judgement::Held);
+}
+
+#[test]
+fn a_session_that_did_nothing_after_the_fault_tells_nothing() {
+    let finding = judge(client());
     assert_eq!(finding.verdict, Judgement::Held);
-    assert!(finding.details[0].contains("survived, though kept in memory"), "{finding:?}");
+    assert!(finding.details[0].contains("tell nothing"), "{finding:?}");
+}
+
+#[test]
+fn an_outage_is_the_longest_time_from_a_failure_to_the_next_success() {
+    let flaps = client()
+        .call(1, 11_000, 5, failed(Cause::Http(503)))
+        .call(1, 12_000, 5, failed(Cause::Http(503)))
+        .call(1, 14_000, 20, OK)
+        .call(1, 15_000, 5, failed(Cause::Reset))
+        .call(1, 15_500, 10, OK);
+    assert_eq!(story(flaps).outage, Some(Duration::from_millis(3_020)));
+    assert_eq!(story(client().call(1, 11_000, 5, OK)).outage, None);
+    assert_eq!(story(client().call(1, 11_000, 5, failed(Cause::Reset))).outage, None);
+    assert_eq!(story(comes_back(client())).outage, Some(Duration::from_millis(230)));
 }
 
 /// One operation of anybody, at any time, that ends in any way.

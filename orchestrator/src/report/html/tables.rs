@@ -41,15 +41,16 @@ fn hops(report: &Report) -> Grid {
         ("initialize → ready", &reinit.initialize_to_ready),
         ("ready → first success", &reinit.ready_to_first_success),
         ("total", &reinit.total),
+        ("failure → next success", &reinit.outage),
     ];
     Grid {
         title: "The way back",
-        note: "The hops of the sessions that re-initialised after a 404.",
+        note: "The hops of the sessions that re-initialised after a 404; the last line, if any, is of every session that had a failure and came back.",
         head: vec!["hop", "sessions", "p50", "p95", "p99", "max"],
         numbers_from: 1,
         rows: rows
             .into_iter()
-            .filter(|_| !report.paths.is_empty())
+            .filter(|(_, hop)| hop.count > 0)
             .map(|(name, hop)| row(name, hop))
             .collect(),
     }
