@@ -3,7 +3,7 @@
 //! A runbook is Markdown for the person on call. It holds one fenced block marked `yaml drill`, and
 //! that block is what runs. `docs/drills.md` describes every key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::evidence::{Expectation, SteadyRule};
 use crate::runner::Plan;
 use crate::scalar::text;
 use crate::step::Step;
-use crate::world::ProcessConfig;
+use crate::world::spec::{WorldKind, WorldSpec, Worlds};
 
 /// What a run can keep: each operation takes some 200 bytes.
 const MOST_OPERATIONS: f64 = 1e7;
@@ -44,8 +44,15 @@ pub(crate) struct Drill {
     /// One line for people; the runbook's first heading where it is not given.
     #[serde(default)]
     pub(crate) title: String,
-    /// Where the servers live.
-    pub(crate) world: WorldSpec,
+    /// Where the servers may live.
+    #[serde(rename = "world")]
+    pub(crate) worlds: Worlds,
+    /// Where they live in this run.
+    #[serde(skip)]
+    chosen: Option<WorldSpec>,
+    /// The same drill under other conditions, by name.
+    #[serde(default)]
+    pub(crate) variants: BTreeMap<Name, Variant>,
     /// What clients do meanwhile.
     #[serde(default)]
     pub(crate) load: LoadSpec,
@@ -65,21 +72,18 @@ pub(crate) struct Drill {
     pub(crate) stop: Vec<Condition>,
 }
 
-/// Where the servers live.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum WorldSpec {
-    /// Child processes of the drill.
-    Process(ProcessConfig),
-}
+/// What one variant of a drill says otherwise: values by their dotted paths, as `--set` takes them.
+pub(crate) type Variant = BTreeMap<String, serde_json::Value>;
 
-impl WorldSpec {
-    /// The world's name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Process(_) => "process",
-        }
-    }
+/// How a drill is asked for, beyond its file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    /// The variant; none for the drill as it stands.
+    pub(crate) variant: Option<String>,
+    /// The world; default: the first that the drill knows.
+    pub(crate) world: Option<WorldKind>,
+    /// Single values, which outrank the variant.
+    pub(crate) overrides: Vec<Override>,
 }
 
 /// What the load generator does while things break.
@@ -166,7 +170,7 @@ impl Default for Expect {
 }
 
 /// A drill's short name, fit for a file's name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Name(String);
 
@@ -191,16 +195,37 @@ impl TryFrom<String> for Name {
     }
 }
 
-/// Reads the runbook of this path, with overrides of single values.
-pub(crate) fn load(path: &Path, overrides: &[Override]) -> Result<Drill, DrillError> {
+/// Reads the runbook of this path, as it is asked for.
+pub(crate) fn load(path: &Path, ask: &Ask) -> Result<Drill, DrillError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| DrillError::Unreadable { path: path.to_owned(), source })?;
     let book = runbook::parse(path, &text)?;
-    let mut drill = overrides::apply(&book, overrides)?;
+    let contradiction = |what| DrillError::Contradiction { path: path.to_owned(), what };
+    let mut drill = overrides::apply(&book, ask)?;
     if drill.title.is_empty() {
         drill.title = book.heading.unwrap_or_else(|| drill.name.as_str().to_owned());
     }
-    drill.check().map_err(|what| DrillError::Contradiction { path: path.to_owned(), what })?;
+    if let Some(variant) = &ask.variant {
+        drill.name = Name(format!("{}-{variant}", drill.name.as_str()));
+        drill.title = format!("{} ({variant})", drill.title);
+    }
+    let base = path.parent().unwrap_or(Path::new(""));
+    drill.chosen = Some(drill.worlds.choose(ask.world, base).map_err(contradiction)?);
+    drill.check().map_err(contradiction)?;
+    Ok(drill)
+}
+
+/// Reads a runbook as it stands, and then in every world and variant that it knows: whatever is wrong
+/// with one of them is wrong with the page.
+pub(crate) fn load_all_ways(path: &Path) -> Result<Drill, DrillError> {
+    let drill = load(path, &Ask::default())?;
+    let variants = drill.variants.keys().map(|name| Some(name.as_str().to_owned()));
+    for variant in std::iter::once(None).chain(variants) {
+        for world in drill.worlds.kinds() {
+            let ask = Ask { variant: variant.clone(), world: Some(world), overrides: Vec::new() };
+            load(path, &ask)?;
+        }
+    }
     Ok(drill)
 }
 
@@ -229,6 +254,11 @@ impl LoadSpec {
 }
 
 impl Drill {
+    /// Where the servers live in this run.
+    pub(crate) fn world(&self) -> &WorldSpec {
+        self.chosen.as_ref().expect("a drill that was loaded has its world chosen")
+    }
+
     /// Holds the parts against each other.
     fn check(&self) -> Result<(), String> {
         let hold = self.steady.hold;
@@ -268,8 +298,11 @@ impl Drill {
         self.check_phases_of_thresholds()?;
         self.check_removals()?;
         self.check_size()?;
-        // Whoever the seed chooses: a step that names nobody it could hit is wrong with any.
-        Plan::resolve(self, Seed::new(0)).map(drop).map_err(|error| in_words(&error))
+        self.world().refuse(&self.phases.impact.steps)?;
+        // Whoever the seed chooses: a step that names nobody it could hit is wrong with any. Where only
+        // the engine knows who is there, this is looked at when the run begins.
+        let Some(cast) = self.world().known_cast() else { return Ok(()) };
+        Plan::resolve(self, cast, Seed::new(0)).map(drop).map_err(|error| in_words(&error))
     }
 
     /// A run keeps its operations in memory until it is judged.

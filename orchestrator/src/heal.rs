@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::causes::in_words;
 use crate::journal::{Journal, JournalError, Past};
 use crate::shim::identity::ProcessId;
 use crate::shim::signal::Signal;
 use crate::shim::tree;
 use crate::state::{RunDir, RunId, StateDir, StateError};
 use crate::undo::Undo;
+use crate::world::docker::restore;
 
 /// How long a shim may take to end its tree: a little more than it gives itself.
 const SHIM_DEADLINE: Duration = Duration::from_secs(12);
@@ -131,17 +133,17 @@ fn replay(journal: &Journal, past: &Past) -> Result<Vec<String>, HealError> {
         lines.push("the machine was started anew since: none of its processes is left".to_owned());
     }
     for (seq, undo) in journal.outstanding() {
-        let done = if past.is_of_another_boot() {
-            Some(format!("{undo}: done by the restart"))
+        let done = if past.is_of_another_boot() && !undo.outlives_boots() {
+            Ok(format!("{undo}: done by the restart"))
         } else {
             carry_out(&undo)
         };
         match done {
-            Some(line) => {
+            Ok(line) => {
                 lines.push(line);
                 journal.undone(seq)?;
             }
-            None => left.push(undo.to_string()),
+            Err(why) => left.push(format!("{undo}{why}")),
         }
     }
     if left.is_empty() {
@@ -150,18 +152,38 @@ fn replay(journal: &Journal, past: &Past) -> Result<Vec<String>, HealError> {
     Err(HealError::Left { run: run.clone(), what: left.join("; "), done: lines.len() })
 }
 
-/// Says what was done, or nothing if it could not be done.
-fn carry_out(undo: &Undo) -> Option<String> {
+/// Says what was done, or why it could not be done, as far as there is more to say.
+fn carry_out(undo: &Undo) -> Result<String, String> {
+    let no_more = String::new;
     match undo {
         Undo::StopProcess { name, shim_pid, shim_start, pid, start } => {
             let shim = process(*shim_pid, *shim_start);
-            end_child(name, shim, process(*pid, *start))
+            end_child(name, shim, process(*pid, *start)).ok_or_else(no_more)
         }
-        Undo::RunProcesses { run } => end_strays(run),
+        Undo::RunProcesses { run } => end_strays(run).ok_or_else(no_more),
         Undo::RemoveFault { admin, id } => {
-            Some(format!("fault {id} at {admin}: ends by its lease, which nobody renews"))
+            Ok(format!("fault {id} at {admin}: ends by its lease, which nobody renews"))
         }
+        Undo::StartContainer { .. }
+        | Undo::UnpauseContainer { .. }
+        | Undo::ReconnectContainer { .. }
+        | Undo::RemoveProject { .. } => put_back(undo),
     }
+}
+
+/// On a thread of its own: this may be called from within a runtime.
+fn put_back(undo: &Undo) -> Result<String, String> {
+    let work = || -> Result<String, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!(" ({error})"))?;
+        match runtime.block_on(restore::carry_out(undo)) {
+            Some(Ok(line)) => Ok(line),
+            Some(Err(error)) => Err(format!(" ({})", in_words(&error))),
+            None => Err(String::new()),
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn process(pid: u32, start: u64) -> ProcessId {

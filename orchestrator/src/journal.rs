@@ -14,7 +14,9 @@ use crate::state::{RunDir, RunId};
 use crate::undo::Undo;
 
 /// The number of an undo within its journal, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seq(u64);
 

@@ -18,6 +18,7 @@ use crate::journal::{Journal, JournalError};
 use crate::report::Report;
 use crate::state::{RunDir, StateDir, StateError};
 
+mod act;
 mod evidence;
 mod interrupt;
 mod leases;
@@ -35,7 +36,8 @@ pub(crate) use plan::Plan;
 
 use play::Played;
 use recording::{Recording, RecordingError};
-use stage::{Stage, StageError};
+use stage::Stage;
+pub(crate) use stage::StageError;
 
 /// How a drill is run, beyond what it says itself.
 #[derive(Clone, Debug)]
@@ -106,12 +108,14 @@ pub(crate) async fn run(
     interrupt: &Interrupt,
     watch: &dyn Watch,
 ) -> Result<Finished, RunError> {
-    let plan = Plan::resolve(drill, options.seed)?;
+    let world = drill.world();
+    let cast = world.cast().await.map_err(StageError::from)?;
+    let plan = Plan::resolve(drill, cast, options.seed)?;
     let clock = Clock::start();
     // The lock comes first: the folder may be that of a drill that is alive.
-    let run = options.state.begin(drill.world.name())?;
+    let run = options.state.begin(world.name())?;
     let recording = Recording::create(&options.out, clock)?;
-    let journal = Journal::create(&run, drill.name.as_str(), drill.world.name())?;
+    let journal = Journal::create(&run, drill.name.as_str(), world.name())?;
     watch.news(News::Begun { run: run.id(), out: &options.out });
     let mut stage = Stage::empty(&run, &journal, &options.out, &options.squall)?;
 

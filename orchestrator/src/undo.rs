@@ -1,11 +1,13 @@
 //! What takes a step back: written to the journal before the step is taken.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::shim::identity::ProcessId;
 use crate::state::RunId;
+use crate::world::docker::Attachment;
 
 /// One act that puts something back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,45 @@ pub enum Undo {
         /// The fault.
         id: String,
     },
+    /// Starts a container that was killed, stopped or restarted.
+    StartContainer {
+        /// The Docker engine, as `DOCKER_HOST` has it.
+        engine: String,
+        /// The container.
+        id: String,
+        /// Its name, for people.
+        name: String,
+        /// How long an end that was asked for may still be under way.
+        #[serde(with = "humantime_serde")]
+        settle: Duration,
+    },
+    /// Lets a container go on that was frozen.
+    UnpauseContainer {
+        /// The Docker engine, as `DOCKER_HOST` has it.
+        engine: String,
+        /// The container.
+        id: String,
+        /// Its name, for people.
+        name: String,
+    },
+    /// Puts a container back on a network.
+    ReconnectContainer {
+        /// The Docker engine, as `DOCKER_HOST` has it.
+        engine: String,
+        /// The container.
+        id: String,
+        /// Its name, for people.
+        name: String,
+        /// How it hung on the network.
+        attachment: Attachment,
+    },
+    /// Removes a Compose project: its containers, networks and volumes.
+    RemoveProject {
+        /// The Docker engine, as `DOCKER_HOST` has it.
+        engine: String,
+        /// The project.
+        project: String,
+    },
 }
 
 impl Undo {
@@ -51,12 +92,34 @@ impl Undo {
     }
 }
 
+impl Undo {
+    /// Whether it is still to be done after the machine was started anew: containers outlive that,
+    /// processes do not.
+    pub(crate) fn outlives_boots(&self) -> bool {
+        match self {
+            Self::StopProcess { .. } | Self::RunProcesses { .. } | Self::RemoveFault { .. } => {
+                false
+            }
+            Self::StartContainer { .. }
+            | Self::UnpauseContainer { .. }
+            | Self::ReconnectContainer { .. }
+            | Self::RemoveProject { .. } => true,
+        }
+    }
+}
+
 impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StopProcess { name, pid, .. } => write!(f, "end {name} (pid {pid})"),
             Self::RunProcesses { run } => write!(f, "end what else run {run} has started"),
             Self::RemoveFault { admin, id } => write!(f, "remove fault {id} from {admin}"),
+            Self::StartContainer { name, .. } => write!(f, "start container {name}"),
+            Self::UnpauseContainer { name, .. } => write!(f, "unpause container {name}"),
+            Self::ReconnectContainer { name, attachment, .. } => {
+                write!(f, "reconnect container {name} to network {}", attachment.network)
+            }
+            Self::RemoveProject { project, .. } => write!(f, "take stack {project} down"),
         }
     }
 }

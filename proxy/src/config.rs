@@ -68,6 +68,13 @@ pub struct BadUpstream {
     why: &'static str,
 }
 
+impl BadUpstream {
+    /// What is wrong with it, without the text itself.
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 impl FromStr for UpstreamAddress {
     type Err = BadUpstream;
 

@@ -12,11 +12,12 @@ use super::signals::Signals;
 use super::{Failure, Outcome, exit, not_started, put, runtime, say, tell, unusable};
 use crate::causes::in_words;
 use crate::check::Verdict;
-use crate::drill::{self, Drill, Override};
+use crate::drill::{self, Ask, Drill, Override};
 use crate::report::Report;
 use crate::report::terminal::{self, View};
-use crate::runner::{self, Finished, Interrupt, Options, Plan, RunError};
+use crate::runner::{self, Finished, Interrupt, Options, Plan, RunError, StageError};
 use crate::state::StateDir;
+use crate::world::spec::{WorldKind, WorldSpec};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -38,6 +39,26 @@ pub(super) enum Command {
     },
 }
 
+/// How a drill is asked for, beyond its file.
+#[derive(clap::Args)]
+struct Ways {
+    /// Where the servers live: process, docker or external; default: the first that the drill knows
+    #[arg(long, value_name = "WORLD")]
+    world: Option<WorldKind>,
+    /// A variant of the drill, as its page names it
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Replace a value for this run, such as load.sessions=500 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<Override>,
+}
+
+impl Ways {
+    fn ask(&self) -> Ask {
+        Ask { variant: self.variant.clone(), world: self.world, overrides: self.overrides.clone() }
+    }
+}
+
 #[derive(clap::Args)]
 pub(super) struct Look {
     /// The runbook
@@ -46,9 +67,8 @@ pub(super) struct Look {
     /// What every choice is drawn from; default: drawn anew
     #[arg(long, value_name = "N")]
     seed: Option<Seed>,
-    /// Replace a value for this run, such as load.sessions=500 (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<Override>,
+    #[command(flatten)]
+    ways: Ways,
 }
 
 #[derive(clap::Args)]
@@ -59,9 +79,8 @@ pub(super) struct Run {
     /// What every choice is drawn from; default: drawn anew
     #[arg(long, value_name = "N")]
     seed: Option<Seed>,
-    /// Replace a value for this run, such as load.sessions=500 (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<Override>,
+    #[command(flatten)]
+    ways: Ways,
     /// The folder for reports, histories and logs; default: squall-out/DRILL-SEED-N
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -81,7 +100,7 @@ pub(super) fn run(command: Command) -> Outcome {
 
 /// Runs the drills one after the other. All are read before the first begins.
 fn run_all(run: &Run) -> Outcome {
-    let read = |file: &PathBuf| drill::load(file, &run.overrides).map_err(unusable);
+    let read = |file: &PathBuf| drill::load(file, &run.ways.ask()).map_err(unusable);
     let drills = run.files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let seed = seed(run.seed)?;
     let state = StateDir::locate().map_err(not_started)?;
@@ -140,6 +159,9 @@ async fn run_one(drill: &Drill, options: &Options, json: bool, interrupt: &Inter
     tell(format_args!("squall: {}", in_words(&error)));
     let verdict = match error {
         RunError::Plan(_) => return exit::UNUSABLE,
+        RunError::Stage(StageError::World(error)) if error.is_of_a_file() => {
+            return exit::UNUSABLE;
+        }
         RunError::Interrupted(_) => Verdict::Stopped,
         RunError::RollbackIncomplete { .. } => Verdict::RollbackIncomplete,
         _ => Verdict::NotStarted,
@@ -196,11 +218,13 @@ fn width() -> u16 {
 }
 
 fn plan(look: &Look) -> Outcome {
-    let drill = drill::load(&look.file, &look.overrides).map_err(unusable)?;
+    let drill = drill::load(&look.file, &look.ways.ask()).map_err(unusable)?;
     let seed = seed(look.seed)?;
-    let plan = Plan::resolve(&drill, seed).map_err(unusable)?;
+    let world = drill.world();
+    let cast = runtime()?.block_on(world.cast()).map_err(not_started)?;
+    let plan = Plan::resolve(&drill, cast, seed).map_err(unusable)?;
     say(format_args!("{} ({}), seed {seed}", drill.title, drill.name.as_str()));
-    say(format_args!("world     {}: {}", drill.world.name(), plan.replicas.join(", ")));
+    say(format_args!("world     {}: {}", world.name(), world.targets(&plan.cast).join(", ")));
     say(format_args!("load      {}", drill.load.describe()));
     say(format_args!("baseline  {}", humantime::format_duration(drill.phases.baseline.lasts)));
     say("impact");
@@ -210,21 +234,33 @@ fn plan(look: &Look) -> Outcome {
             victims => format!(": {}", victims.join(", ")),
         };
         say(format_args!("  {}. {}{victims}", place + 1, planned.step.describe()));
-        if let Some(undo) = planned.step.describe_undo() {
+        if let Some(undo) = planned.step.describe_undo(world.is_own()) {
             say(format_args!("     undo: {undo}"));
         }
     }
     say(format_args!("recovery  {}", humantime::format_duration(drill.phases.recovery.lasts)));
-    say("at last   take the replicas and the proxy down");
+    say(format_args!("at last   {}", at_last(world)));
     say(format_args!("takes about {}", humantime::format_duration(drill.length())));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the run ends, whatever happens in it.
+fn at_last(world: &WorldSpec) -> &'static str {
+    match world {
+        WorldSpec::Process(_) => "take the replicas and the proxy down",
+        WorldSpec::Docker(_) if world.is_own() => "take the stack and the proxy down",
+        WorldSpec::Docker(_) => "put the containers back as they were, take the proxy down",
+        WorldSpec::External(_) => "take the proxy down",
+    }
 }
 
 fn check(files: &[PathBuf]) -> ExitCode {
     let mut failed = false;
     for file in files {
-        match drill::load(file, &[]) {
-            Ok(drill) => say(format_args!("{}: ok: {}", file.display(), drill.title)),
+        match drill::load_all_ways(file) {
+            Ok(drill) => {
+                say(format_args!("{}: ok: {}{}", file.display(), drill.title, ways(&drill)));
+            }
             Err(error) => {
                 failed = true;
                 tell(format_args!("squall: {}", in_words(&error)));
@@ -243,13 +279,26 @@ fn list(folder: &Path) -> Outcome {
     files.sort();
     for file in files {
         // A page without a drill is no runbook.
-        match drill::load(&file, &[]) {
-            Ok(drill) => say(format_args!("{:40} {}", file.display(), drill.title)),
+        match drill::load_all_ways(&file) {
+            Ok(drill) => {
+                say(format_args!("{:40} {}{}", file.display(), drill.title, ways(&drill)));
+            }
             Err(drill::DrillError::NoDrill { .. }) => {}
             Err(error) => say(format_args!("{:40} ! {}", file.display(), in_words(&error))),
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// In which worlds and variants a drill can be run.
+fn ways(drill: &Drill) -> String {
+    let worlds: Vec<_> = drill.worlds.kinds().into_iter().map(WorldKind::name).collect();
+    let variants: Vec<_> = drill.variants.keys().map(drill::Name::as_str).collect();
+    let variants = match &variants[..] {
+        [] => String::new(),
+        variants => format!("; variants: {}", variants.join(", ")),
+    };
+    format!(" ({}{variants})", worlds.join(", "))
 }
 
 fn seed(given: Option<Seed>) -> Result<Seed, Failure> {

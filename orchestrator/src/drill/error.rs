@@ -56,6 +56,28 @@ pub(crate) enum DrillError {
         /// What is wrong.
         what: String,
     },
+    /// What a variant says otherwise means nothing.
+    #[error("{}: variant `{variant}`, {key}: {what}", .path.display())]
+    Variant {
+        /// The file.
+        path: PathBuf,
+        /// The variant.
+        variant: String,
+        /// The key.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// There is no such variant.
+    #[error("{}: there is no variant `{asked}`{}", .path.display(), known_variants(.asked, .known))]
+    NoVariant {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The parts do not fit together.
     #[error("{}: {what}", .path.display())]
     Contradiction {
@@ -64,6 +86,15 @@ pub(crate) enum DrillError {
         /// What does not fit, and what to do.
         what: String,
     },
+}
+
+fn known_variants(asked: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return ": this drill has none".to_owned();
+    }
+    let meant = nearest(asked, known.iter().map(String::as_str));
+    let meant = meant.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default();
+    format!("{meant} (there are: {})", known.join(", "))
 }
 
 /// What is wrong at one place.

@@ -27,7 +27,7 @@ fn read(text: &str, overrides: &[&str]) -> Result<Drill, DrillError> {
     file.write_all(text.as_bytes()).expect("it can be written");
     let overrides: Vec<Override> =
         overrides.iter().map(|text| text.parse().expect("an override")).collect();
-    load(file.path(), &overrides)
+    load(file.path(), &Ask { overrides, ..Ask::default() })
 }
 
 /// The error's words behind the file's name.
@@ -55,7 +55,7 @@ fn a_misspelt_key_is_named_with_its_place_in_the_file_and_the_name_that_was_mean
             "lasts: 6s }\nsteady: { hodl: 2s }\n",
             "18:11: unknown key `hodl`, did you mean `hold`?",
         ),
-        ("process:", "proces:", "8:3: unknown name `proces`, did you mean `process`?"),
+        ("process:", "proces:", "8:3: unknown key `proces`, did you mean `process`?"),
         (
             "wait: 1s",
             "wait: soon",
@@ -81,7 +81,7 @@ fn a_runbook_holds_exactly_one_drill() {
     assert!(error("# Nothing\n\n```yaml\nname: x\n```\n", &[]).contains("there is no drill"));
     let two = book(DRILL) + &book(DRILL);
     assert!(error(&two, &[]).contains("one runbook holds one drill"));
-    let missing = load(Path::new("/no/such.md"), &[]).expect_err("no file").to_string();
+    let missing = load(Path::new("/no/such.md"), &Ask::default()).expect_err("no file").to_string();
     assert!(missing.contains("/no/such.md"), "{missing}");
 }
 

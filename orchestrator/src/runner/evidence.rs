@@ -9,9 +9,10 @@ use std::sync::Arc;
 use squall_loadgen::Sample;
 use squall_model::fault::FaultId;
 use squall_model::history::{Anchor, Injection, Operation, Record};
+use squall_proxy::client::SessionView;
 
 use super::Options;
-use super::plan::{Plan, Planned};
+use super::plan::{Broken, Plan, Planned};
 use super::play::Played;
 use super::recording::Recording;
 use crate::drill::Drill;
@@ -54,7 +55,7 @@ pub(super) fn gather(
         fault: played.fault,
         expectation: drill.expect.sessions,
         steady: drill.steady,
-        min_broken_share: if broken.is_empty() { 0.0 } else { drill.expect.broken_share.value() },
+        min_broken_share: if broken.is_none() { 0.0 } else { drill.expect.broken_share.value() },
         stopped: played.stopped,
         cut_short: played.cut_short,
         failures: played.failures,
@@ -76,10 +77,10 @@ fn run_info(
         title: drill.title.clone(),
         id: run.to_string(),
         seed: options.seed,
-        world: drill.world.name().to_owned(),
+        world: drill.world().name().to_owned(),
         started: recording.clock().anchor().wall,
         load: drill.load.describe(),
-        targets: plan.replicas.clone(),
+        targets: drill.world().targets(&plan.cast),
     }
 }
 
@@ -142,7 +143,7 @@ fn step_id(place: usize, step: &Step) -> FaultId {
 }
 
 /// The sessions of the load generator as they were just before the fault, and where they lived.
-fn sessions(operations: &[Operation], played: &Played, broken: &[String]) -> Vec<SessionAtFault> {
+fn sessions(operations: &[Operation], played: &Played, broken: &Broken) -> Vec<SessionAtFault> {
     let before = played.fault.map_or(played.ended, |span: Span| span.from);
     let mut current: BTreeMap<u32, Option<Arc<str>>> = BTreeMap::new();
     for operation in operations {
@@ -152,26 +153,36 @@ fn sessions(operations: &[Operation], played: &Played, broken: &[String]) -> Vec
             session.clone_from(&operation.session);
         }
     }
-    let names: HashMap<String, &str> = played
-        .replicas
-        .iter()
-        .map(|replica| (format!("http://{}", replica.address), replica.name.as_str()))
-        .collect();
-    let homes: HashMap<&str, &str> = played
-        .sessions
-        .iter()
-        .filter_map(|view| Some((view.id.as_str(), *names.get(view.upstream.as_ref()?)?)))
-        .collect();
+    let homes = homes(played);
     let at_fault = |(client, session): (u32, Option<Arc<str>>)| {
         let home = session.as_deref().and_then(|session| homes.get(session)).copied();
         SessionAtFault {
             client,
-            broken: home.is_some_and(|home| broken.iter().any(|name| name == home)),
+            broken: session.is_some() && is_broken(broken, home, played),
             home: home.map(str::to_owned),
             session,
         }
     };
     current.into_iter().filter(|(client, _)| *client > 0).map(at_fault).collect()
+}
+
+/// The replica of each session that the proxy knew.
+fn homes(played: &Played) -> HashMap<&str, &str> {
+    let names: HashMap<&str, &str> =
+        played.homes.iter().map(|(url, name)| (url.as_str(), name.as_str())).collect();
+    let home = |view: &'_ SessionView| names.get(view.upstream.as_deref()?).copied();
+    let sessions = played.sessions.iter();
+    sessions.filter_map(|view| Some((view.id.as_str(), home(view)?))).collect()
+}
+
+/// Whether a session lives on what is broken. Where something in front spreads requests as it likes,
+/// each session meets each replica.
+fn is_broken(broken: &Broken, home: Option<&str>, played: &Played) -> bool {
+    match broken {
+        Broken::Redis => true,
+        Broken::Replicas(names) if played.homes.is_empty() => !names.is_empty(),
+        Broken::Replicas(names) => home.is_some_and(|home| names.iter().any(|name| name == home)),
+    }
 }
 
 fn thresholds(

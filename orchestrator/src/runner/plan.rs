@@ -1,19 +1,18 @@
 //! A drill with every choice made: who is hit, and when the fault begins.
 
-use std::collections::BTreeSet;
-
 use squall_model::chance::Seed;
 
-use crate::drill::{Drill, WorldSpec};
-use crate::step::{NoVictims, Step};
+use crate::drill::Drill;
+use crate::step::{Conditions, NoVictims, Step};
+use crate::world::{Cast, REDIS};
 
 /// What will be done, resolved. Nothing is touched to make it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     /// The drill.
     pub(crate) drill: &'a Drill,
-    /// The names of the replicas.
-    pub(crate) replicas: Vec<String>,
+    /// Who can be hit.
+    pub(crate) cast: Cast,
     /// The steps of the impact phase, in order.
     pub(crate) steps: Vec<Planned<'a>>,
 }
@@ -49,35 +48,50 @@ pub(crate) struct PlanError {
 
 impl<'a> Plan<'a> {
     /// Makes every choice that the drill leaves to the seed.
-    pub(crate) fn resolve(drill: &'a Drill, seed: Seed) -> Result<Self, PlanError> {
-        let WorldSpec::Process(config) = &drill.world;
-        let replicas = config.replica_names();
+    pub(crate) fn resolve(drill: &'a Drill, cast: Cast, seed: Seed) -> Result<Self, PlanError> {
         let mut steps = Vec::new();
-        let mut down: BTreeSet<String> = BTreeSet::new();
+        let mut conditions = Conditions::default();
         for (place, step) in drill.phases.impact.steps.iter().enumerate() {
-            let victims = step.victims(&replicas, &down, seed, place as u64);
+            let victims = conditions.take(step, &cast, seed, place as u64);
             let victims = victims.map_err(|source| PlanError {
                 number: place + 1,
                 step: step.describe(),
                 source,
             })?;
-            match step {
-                Step::Kill(_) => down.extend(victims.iter().cloned()),
-                Step::Start(_) if victims.is_empty() => down.clear(),
-                Step::Start(_) => down.retain(|name| !victims.contains(name)),
-                Step::Inject(_) | Step::Remove(_) | Step::Wait(_) => {}
-            }
             steps.push(Planned { step, victims });
         }
-        Ok(Self { drill, replicas, steps })
+        Ok(Self { drill, cast, steps })
     }
 
-    /// The replicas that any step takes down.
-    pub(crate) fn broken(&self) -> Vec<String> {
-        let kills = self.steps.iter().filter(|planned| matches!(planned.step, Step::Kill(_)));
-        let mut names: Vec<_> = kills.flat_map(|planned| planned.victims.clone()).collect();
+    /// Whose sessions are on what any step breaks: of the replicas that are hit, or of all where it is
+    /// Redis.
+    pub(crate) fn broken(&self) -> Broken {
+        let breaking = || self.steps.iter().filter(|planned| !planned.step.is_quiet());
+        let hits_redis = |planned: &Planned<'_>| {
+            planned.step.hits_redis() || planned.victims.iter().any(|name| name == REDIS)
+        };
+        if breaking().any(hits_redis) {
+            return Broken::Redis;
+        }
+        let mut names: Vec<_> = breaking().flat_map(|planned| planned.victims.clone()).collect();
         names.sort();
         names.dedup();
-        names
+        Broken::Replicas(names)
+    }
+}
+
+/// Whose sessions are on what is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Those on these replicas; none for faults on the wire alone.
+    Replicas(Vec<String>),
+    /// All: what they live in is broken.
+    Redis,
+}
+
+impl Broken {
+    /// Whether nothing but the wire is broken.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::Replicas(Vec::new())
     }
 }

@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use squall_model::fault::FaultId;
-use squall_model::history::Nanos;
+use squall_model::history::{Anchor, Nanos};
 use squall_proxy::client::SessionView;
-use tokio::time::Instant;
+use tokio::sync::broadcast;
 
+use super::act;
 use super::interrupt::Interrupt;
 use super::news::{News, Watch};
-use super::plan::{Plan, Planned};
+use super::plan::Plan;
 use super::recording::Recording;
 use super::stage::Stage;
 use super::stop;
 use crate::causes::in_words;
 use crate::evidence::{Failure, Phases, Span};
 use crate::step::Step;
-use crate::world::Replica;
+use crate::world::{Front, WorldEvent};
 
 /// How often the watcher hears where the load stands.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -33,8 +32,8 @@ pub(super) struct Played {
     pub(super) fault: Option<Span>,
     /// Where sessions lived just before.
     pub(super) sessions: Vec<SessionView>,
-    /// The replicas as they were just before.
-    pub(super) replicas: Vec<Replica>,
+    /// The replica behind each upstream of the proxy, by its URL.
+    pub(super) homes: Vec<(String, String)>,
     /// The steps that were carried out, by their place.
     pub(super) done: Vec<usize>,
     /// Why it ended before its time.
@@ -118,7 +117,8 @@ impl Player<'_> {
 
         played.sessions =
             self.stage.proxy().admin.sessions().await.map_err(|error| in_words(&error))?;
-        played.replicas = self.stage.world().replicas();
+        let Front { upstreams, replicas, .. } = self.stage.world().front();
+        played.homes = upstreams.into_iter().zip(replicas).collect();
         let length = phases.impact.steps.iter().map(Step::length).sum();
         self.begin("impact", length, played);
         self.impact(played).await?;
@@ -137,7 +137,7 @@ impl Player<'_> {
             }
             let what = planned.describe();
             self.watch.news(News::Step(&what));
-            match self.take(planned).await {
+            match act::take(planned, self.stage.world(), self.stage.leases()).await {
                 Ok(()) => {
                     played.done.push(place);
                     self.recording.event("step", &what, at, Some(self.now()));
@@ -146,7 +146,7 @@ impl Player<'_> {
                     let what = format!("step {} ({what}) failed: {error}", place + 1);
                     self.recording.event("failure", &what, at, Some(self.now()));
                     // What does not come back is what the drill is there to find out.
-                    let tells = matches!(planned.step, Step::Start(_));
+                    let tells = planned.step.puts_back();
                     played.failures.push(Failure { what, tells });
                 }
             }
@@ -168,52 +168,6 @@ impl Player<'_> {
         Ok(())
     }
 
-    async fn take(&self, planned: &Planned<'_>) -> Result<(), String> {
-        let world = self.stage.world();
-        match planned.step {
-            Step::Kill(kill) => {
-                // All at once: a session must not find refuge on the next victim.
-                let kills = planned.victims.iter().map(|name| world.kill(name, kill.signal));
-                let killed = join_all(kills).await.into_iter().collect::<Result<(), _>>();
-                killed.map_err(|error| in_words(&error))?;
-            }
-            Step::Start(start) => {
-                let down: Vec<String> = match &planned.victims[..] {
-                    [] => down(&world.replicas()),
-                    victims => victims.to_vec(),
-                };
-                let deadline = Instant::now() + start.within;
-                // All of them, though one fails: it must not keep the others down.
-                let mut outcomes = Vec::new();
-                for name in &down {
-                    outcomes.push(world.start_again(name).await);
-                }
-                for (name, outcome) in down.iter().zip(&mut outcomes) {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if outcome.is_ok() {
-                        *outcome = world.wait_ready(name, left).await;
-                    }
-                }
-                let outcome: Result<(), _> = outcomes.into_iter().collect();
-                outcome.map_err(|error| in_words(&error))?;
-            }
-            Step::Inject(inject) => {
-                self.stage
-                    .leases()
-                    .add(&inject.leased())
-                    .await
-                    .map_err(|error| in_words(&error))?;
-            }
-            Step::Remove(remove) => self.remove(&remove.0).await?,
-            Step::Wait(wait) => tokio::time::sleep(wait.0).await,
-        }
-        Ok(())
-    }
-
-    async fn remove(&self, id: &FaultId) -> Result<(), String> {
-        self.stage.leases().remove(id).await.map_err(|error| in_words(&error))
-    }
-
     fn begin(&self, name: &'static str, lasts: Duration, played: &mut Played) {
         let at = self.now();
         played.begun.push(at);
@@ -224,8 +178,14 @@ impl Player<'_> {
     /// Tells where the load stands, and what ended that should not, for as long as it is polled.
     async fn tell(&self) {
         let mut exits = self.stage.children().exits();
+        let mut events = self.stage.world().events();
         loop {
             tokio::select! {
+                Ok(event) = next(&mut events) => {
+                    let here = self.recording.clock().anchor();
+                    let at = Nanos(0).rebased(Anchor { wall: event.wall }, here);
+                    self.recording.event("engine", &event.what, at, None);
+                },
                 exit = exits.recv() => if let Ok(exit) = exit {
                     let at = self.recording.clock().at(exit.at);
                     self.recording.event("process", &exit.to_string(), at, None);
@@ -244,7 +204,18 @@ impl Player<'_> {
     }
 }
 
-fn down(replicas: &[Replica]) -> Vec<String> {
-    let down = replicas.iter().filter(|replica| replica.process.is_none());
-    down.map(|replica| replica.name.clone()).collect()
+/// The next event of a world that tells any; of another, none ever. One who was too slow goes on
+/// with what is left.
+async fn next(
+    events: &mut Option<broadcast::Receiver<WorldEvent>>,
+) -> Result<WorldEvent, broadcast::error::RecvError> {
+    match events {
+        Some(events) => loop {
+            match events.recv().await {
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                event => return event,
+            }
+        },
+        None => std::future::pending().await,
+    }
 }

@@ -47,7 +47,7 @@ impl DrillProxy {
     /// Starts the proxy in front of these replicas and waits until it answers.
     pub(super) async fn start(
         children: &Children,
-        upstreams: &[SocketAddr],
+        upstreams: &[String],
         seed: Seed,
         history: &Path,
     ) -> Result<Self, ProxyError> {
@@ -59,7 +59,7 @@ impl DrillProxy {
         command.extend(["--seed".to_owned(), seed.to_string()]);
         command.extend(["--history".to_owned(), history.display().to_string()]);
         for upstream in upstreams {
-            command.extend(["--upstream".to_owned(), format!("http://{upstream}")]);
+            command.extend(["--upstream".to_owned(), upstream.clone()]);
         }
         let token = token()?;
         let environment = BTreeMap::from([("SQUALL_ADMIN_TOKEN".to_owned(), token.clone())]);

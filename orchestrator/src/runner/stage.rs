@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use squall_loadgen::{Arrivals, BadTarget, Load, NotReady, Plan as LoadPlan};
-use squall_model::mcp;
 
 use super::leases::Leases;
 use super::news::{News, Watch};
@@ -13,10 +12,13 @@ use super::plan::Plan;
 use super::proxy::{DrillProxy, ProxyError};
 use super::recording::Recording;
 use super::{Options, RunError};
-use crate::drill::{LoadSpec, WorldSpec};
+use crate::drill::LoadSpec;
 use crate::journal::Journal;
 use crate::state::RunDir;
-use crate::world::{ChildError, Children, ProcessWorld, WorldError};
+use crate::world::docker::{DockerError, DockerWorld, restore};
+use crate::world::external::ExternalWorld;
+use crate::world::spec::WorldSpec;
+use crate::world::{ChildError, Children, ProcessWorld, World, WorldError};
 
 /// How long children may take to end by themselves.
 const GRACE: Duration = Duration::from_secs(5);
@@ -25,13 +27,15 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stage {
     children: Children,
+    journal: Journal,
+    logs: PathBuf,
     parts: Option<Parts>,
     load: Option<Load>,
 }
 
 #[derive(Debug)]
 struct Parts {
-    world: ProcessWorld,
+    world: World,
     proxy: DrillProxy,
     leases: Leases,
 }
@@ -48,6 +52,9 @@ pub(crate) enum StageError {
     /// A child could not be started or ended.
     #[error(transparent)]
     Child(#[from] ChildError),
+    /// Containers could not be put back.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     /// No session could be opened.
     #[error("the load could not begin")]
     Load(#[from] NotReady),
@@ -65,7 +72,8 @@ impl Stage {
         squall: &Path,
     ) -> Result<Self, StageError> {
         let children = Children::begin(run, journal, out, PathBuf::from(squall))?;
-        Ok(Self { children, parts: None, load: None })
+        let (journal, logs) = (journal.clone(), out.join("logs"));
+        Ok(Self { children, journal, logs, parts: None, load: None })
     }
 
     /// Starts everything and waits until traffic flows.
@@ -76,30 +84,41 @@ impl Stage {
         recording: &Recording,
         watch: &dyn Watch,
     ) -> Result<(), RunError> {
-        let WorldSpec::Process(config) = &plan.drill.world;
-        watch.news(News::Setting(&format!("starting {} replicas", plan.replicas.len())));
-        let world =
-            ProcessWorld::start(config.clone(), &self.children).await.map_err(StageError::from)?;
-        let upstreams: Vec<SocketAddr> =
-            world.replicas().iter().map(|replica| replica.address).collect();
+        watch.news(News::Setting(&setting(plan)));
+        let world = self.start_world(plan.drill.world()).await.map_err(StageError::from)?;
+        let front = world.front();
         watch.news(News::Setting("starting the proxy"));
         let history = recording.proxy_history();
-        let proxy = DrillProxy::start(&self.children, &upstreams, options.seed, &history)
+        let proxy = DrillProxy::start(&self.children, &front.upstreams, options.seed, &history)
             .await
             .map_err(StageError::from)?;
         let target = proxy.address;
         let leases = Leases::new(proxy.admin.clone());
         self.parts = Some(Parts { world, proxy, leases });
         watch.news(News::Setting("opening sessions"));
-        let plan = load_plan(&plan.drill.load, target, options)?;
+        let plan = load_plan(&plan.drill.load, target, &front.path, options)?;
         let load = Load::start(plan, *recording.clock(), recording.sink());
         let ready = self.load.insert(load).ready().await.map_err(StageError::from)?;
         watch.news(News::Loaded { sessions: ready.sessions, mix: ready.mix.to_string() });
         Ok(())
     }
 
+    async fn start_world(&self, spec: &WorldSpec) -> Result<World, WorldError> {
+        let (children, journal) = (&self.children, &self.journal);
+        Ok(match spec {
+            WorldSpec::Process(config) => {
+                World::Process(ProcessWorld::start(config.clone(), children).await?)
+            }
+            WorldSpec::Docker(config) => {
+                let world = DockerWorld::start((**config).clone(), children, journal).await;
+                World::Docker(Box::new(world?))
+            }
+            WorldSpec::External(config) => World::External(ExternalWorld::new(config)),
+        })
+    }
+
     /// The replicas.
-    pub(super) fn world(&self) -> &ProcessWorld {
+    pub(super) fn world(&self) -> &World {
         &self.parts().world
     }
 
@@ -141,7 +160,15 @@ impl Stage {
     pub(super) async fn strike(&mut self) -> Result<(), StageError> {
         self.load = None;
         self.remove_faults().await;
-        self.children.close(GRACE).await?;
+        if let Some(Parts { world: World::Docker(world), .. }) = &self.parts {
+            world.keep_logs(&self.logs).await;
+            world.let_go().await;
+        }
+        let closed = self.children.close(GRACE).await;
+        // Whatever became of the children, and even if the world had only half begun.
+        let restored = restore::all(&self.journal).await;
+        closed?;
+        restored?;
         self.parts = None;
         Ok(())
     }
@@ -158,12 +185,22 @@ impl Stage {
     }
 }
 
+/// What takes the longest, in words.
+fn setting(plan: &Plan<'_>) -> String {
+    match plan.drill.world() {
+        WorldSpec::External(_) => "looking for the server".to_owned(),
+        spec if spec.is_own() => format!("starting {} replicas", plan.cast.replicas.len()),
+        _ => format!("looking at {} containers", plan.cast.names().len()),
+    }
+}
+
 fn load_plan(
     spec: &LoadSpec,
     target: SocketAddr,
+    path: &str,
     options: &Options,
 ) -> Result<LoadPlan, StageError> {
-    let target = format!("http://{target}{}", mcp::ENDPOINT).parse()?;
+    let target = format!("http://{target}{path}").parse()?;
     let mut plan = LoadPlan::new(target, options.seed);
     plan.sessions = spec.sessions;
     plan.arrivals = match spec.think {

@@ -9,7 +9,8 @@ use crate::world::Signal;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Kill {
-    /// `one` (drawn from the seed), `all`, a number (drawn too), or names such as `replica-2`.
+    /// `one` (drawn from the seed), `all`, a number (drawn too), or names such as `replica-2`; `redis` is
+    /// the store.
     pub(crate) replicas: Victims,
     /// KILL, TERM, INT, QUIT …
     pub(crate) signal: Signal,

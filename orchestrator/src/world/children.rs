@@ -87,6 +87,17 @@ impl Children {
         &self.0.run
     }
 
+    /// A folder for a child's own files, beside the logs.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, ChildError> {
+        let folder = self.0.logs.with_file_name(name);
+        std::fs::create_dir_all(&folder).map_err(|source| ChildError::Log {
+            name: name.to_owned(),
+            folder: folder.display().to_string(),
+            source,
+        })?;
+        Ok(folder)
+    }
+
     /// Hears of every child that ends from now on, expected or not.
     pub fn exits(&self) -> broadcast::Receiver<ChildExit> {
         self.0.exits.subscribe()

@@ -13,9 +13,10 @@ use super::child::{Child, ChildError, describe};
 use super::children::Children;
 use super::ports::free_address;
 use super::ready::{self, Probe};
-use super::{Replica, WorldError};
-use crate::causes::in_words;
+use super::redis::RedisUrl;
+use super::{Cast, Front, REDIS, Replica, WorldError, base_url, not_ready};
 use crate::shim::signal::Signal;
+use squall_model::mcp;
 
 /// How long a replica may take to end on a signal that it can catch.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,6 +33,21 @@ pub struct ProcessConfig {
     #[serde(with = "humantime_serde")]
     grace: Duration,
     environment: BTreeMap<String, String>,
+    redis: Option<RedisChild>,
+}
+
+/// A Redis as a child of the drill, beside the replicas. It needs `redis-server` on the `PATH`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisChild {
+    /// Whether it keeps what it knows on disk, so that a restart loses no session.
+    pub persist: bool,
+}
+
+impl Default for RedisChild {
+    fn default() -> Self {
+        Self { persist: true }
+    }
 }
 
 /// A [`ProcessConfig`] as it is written, not yet checked.
@@ -53,6 +69,8 @@ pub struct Draft {
     pub grace: Duration,
     /// Variables on top of the drill's own; the same words are filled in.
     pub environment: BTreeMap<String, String>,
+    /// A Redis beside the replicas, whose URL fills in `{redis}`.
+    pub redis: Option<RedisChild>,
 }
 
 impl Default for Draft {
@@ -66,6 +84,7 @@ impl Default for Draft {
             ready_within: Duration::from_secs(10),
             grace: Duration::from_secs(5),
             environment: BTreeMap::new(),
+            redis: None,
         }
     }
 }
@@ -81,9 +100,19 @@ pub enum BadConfig {
         "neither the command of the replicas nor their environment says `{{port}}`: put it where the port to listen on belongs"
     )]
     NoPort,
-    /// A path that is none.
-    #[error("`{0}` is not a path to ask for readiness: expected a form like /readyz")]
-    BadPath(String),
+    /// A Redis that nobody would know of.
+    #[error(
+        "there is a `redis`, but neither the command of the replicas nor their environment says `{{redis}}`: put it where its URL belongs"
+    )]
+    UnusedRedis,
+    /// A URL that there is not.
+    #[error(
+        "`{{redis}}` is the URL of a Redis, and there is none: add `redis: {{}}`, or leave it out"
+    )]
+    NoRedis,
+    /// A question that cannot be asked.
+    #[error("{0}")]
+    BadProbe(String),
 }
 
 impl TryFrom<Draft> for ProcessConfig {
@@ -93,15 +122,19 @@ impl TryFrom<Draft> for ProcessConfig {
         if draft.command.first().is_none_or(String::is_empty) {
             return Err(BadConfig::NoCommand);
         }
-        let mut texts = draft.command.iter().chain(draft.environment.values());
-        if !texts.any(|text| text.contains("{port}")) {
+        let says = |word| {
+            let mut texts = draft.command.iter().chain(draft.environment.values());
+            texts.any(|text| text.contains(word))
+        };
+        if !says("{port}") {
             return Err(BadConfig::NoPort);
         }
-        if let Probe::Path(path) = &draft.ready
-            && !is_path(path)
-        {
-            return Err(BadConfig::BadPath(path.clone()));
+        match (&draft.redis, says("{redis}")) {
+            (Some(_), false) => return Err(BadConfig::UnusedRedis),
+            (None, true) => return Err(BadConfig::NoRedis),
+            _ => {}
         }
+        draft.ready.check().map_err(BadConfig::BadProbe)?;
         Ok(Self {
             command: draft.command,
             replicas: draft.replicas,
@@ -109,18 +142,20 @@ impl TryFrom<Draft> for ProcessConfig {
             ready_within: draft.ready_within,
             grace: draft.grace,
             environment: draft.environment,
+            redis: draft.redis,
         })
     }
 }
 
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok()
-}
-
 impl ProcessConfig {
-    /// The names of the replicas: `replica-1`, `replica-2` …
-    pub fn replica_names(&self) -> Vec<String> {
-        (1..=self.replicas.get()).map(replica_name).collect()
+    /// Who can be hit: `replica-1`, `replica-2` …, and Redis where there is one.
+    pub fn cast(&self) -> Cast {
+        let replicas = (1..=self.replicas.get()).map(replica_name).collect();
+        Cast { replicas, has_redis: self.has_redis(), most_at_once: None }
+    }
+
+    pub(super) fn has_redis(&self) -> bool {
+        self.redis.is_some()
     }
 }
 
@@ -134,22 +169,29 @@ pub struct ProcessWorld {
     config: ProcessConfig,
     children: Children,
     slots: Vec<Slot>,
+    redis: Option<Slot>,
 }
 
-/// A replica's place: what stays when the process in it does not.
+/// The place of a child: its name, its address and its command last longer than its process.
 #[derive(Debug)]
 struct Slot {
     name: String,
     address: SocketAddr,
+    command: Vec<String>,
+    environment: BTreeMap<String, String>,
+    ready: Probe,
     child: Mutex<Option<Child>>,
 }
 
 impl ProcessWorld {
-    /// Starts all replicas and waits until all are ready. If one is not, all are ended again.
+    /// Starts everything and waits until all is ready. If something is not, all is ended again.
     pub async fn start(config: ProcessConfig, children: &Children) -> Result<Self, WorldError> {
-        let slots = (1..=config.replicas.get()).map(Slot::new);
-        let world =
-            Self { slots: slots.collect::<Result<_, _>>()?, children: children.clone(), config };
+        let redis = config.redis.as_ref().map(|redis| redis.slot(children)).transpose()?;
+        let url = redis.as_ref().map(Slot::redis_url);
+        let url = url.as_ref().map_or("", RedisUrl::as_str);
+        let slot = |number| config.slot(replica_name(number), url, children);
+        let slots = (1..=config.replicas.get()).map(slot).collect::<Result<_, _>>()?;
+        let world = Self { config, children: children.clone(), slots, redis };
         match world.start_all().await {
             Ok(()) => Ok(world),
             Err(error) => {
@@ -165,10 +207,35 @@ impl ProcessWorld {
         self.slots.iter().map(Slot::replica).collect()
     }
 
+    pub(super) fn front(&self) -> Front {
+        Front {
+            upstreams: self.slots.iter().map(|slot| base_url(slot.address)).collect(),
+            replicas: self.slots.iter().map(|slot| slot.name.clone()).collect(),
+            path: mcp::ENDPOINT.to_owned(),
+        }
+    }
+
+    /// Who does not run.
+    pub(super) fn down(&self) -> Vec<String> {
+        let down = self.all().filter(|slot| slot.running().is_none());
+        down.map(|slot| slot.name.clone()).collect()
+    }
+
+    pub(super) fn redis(&self) -> Option<RedisUrl> {
+        self.redis.as_ref().map(Slot::redis_url)
+    }
+
     /// Sends a signal that ends it to a replica's whole tree and waits until nothing of it is left.
     pub async fn kill(&self, name: &str, signal: Signal) -> Result<(), WorldError> {
         let child = self.running(name)?;
         child.kill(signal, KILL_DEADLINE).await?;
+        Ok(())
+    }
+
+    /// Asks a replica to end, kills it after `grace`, and waits until nothing of it is left.
+    pub async fn shut_down(&self, name: &str, grace: Duration) -> Result<(), WorldError> {
+        let child = self.running(name)?;
+        child.stop(grace).await?;
         Ok(())
     }
 
@@ -199,15 +266,9 @@ impl ProcessWorld {
                 how: describe(exit),
                 said: child.said_last(),
             }),
-            ready = ready::wait(slot.address, &self.config.ready, deadline) => {
-                ready.map_err(|error| WorldError::NotReady {
-                    name: name.to_owned(),
-                    address: slot.address,
-                    deadline,
-                    why: in_words(&error),
-                    said: child.said_last(),
-                })
-            }
+            ready = ready::wait(slot.address, &slot.ready, deadline) => ready.map_err(|error| {
+                not_ready(name, slot.address, deadline, &error, child.said_last())
+            }),
         }
     }
 
@@ -223,43 +284,48 @@ impl ProcessWorld {
         Ok(())
     }
 
-    /// Ends all replicas: SIGTERM, then SIGKILL. May be called again.
+    /// Ends all replicas: SIGTERM, then SIGKILL; and Redis after them. May be called again.
     pub async fn stop(&self) -> Result<(), WorldError> {
-        let children: Vec<Child> =
-            self.slots.iter().filter_map(|slot| slot.child.lock().clone()).collect();
-        let stopped = join_all(children.iter().map(|child| child.stop(self.config.grace))).await;
-        Ok(stopped.into_iter().collect::<Result<(), ChildError>>()?)
+        let stop = |slots: Vec<&Slot>| {
+            let children: Vec<Child> =
+                slots.into_iter().filter_map(|slot| slot.child.lock().clone()).collect();
+            async move {
+                let stopping = children.iter().map(|child| child.stop(self.config.grace));
+                join_all(stopping).await.into_iter().collect::<Result<(), ChildError>>()
+            }
+        };
+        let replicas = stop(self.slots.iter().collect()).await;
+        let redis = stop(self.redis.iter().collect()).await;
+        Ok(replicas.and(redis)?)
     }
 
     async fn start_all(&self) -> Result<(), WorldError> {
+        let within = self.config.ready_within;
+        if let Some(redis) = &self.redis {
+            self.start_slot(redis).await?;
+            self.wait_ready(&redis.name, within).await?;
+        }
         for slot in &self.slots {
             self.start_slot(slot).await?;
         }
-        let within = self.config.ready_within;
         let ready = self.slots.iter();
         try_join_all(ready.map(|slot| self.wait_ready(&slot.name, within))).await?;
         Ok(())
     }
 
     async fn start_slot(&self, slot: &Slot) -> Result<(), WorldError> {
-        let fill = |text: &String| {
-            text.replace("{port}", &slot.address.port().to_string())
-                .replace("{id}", &slot.name)
-                .replace("{run}", self.children.run().as_str())
-        };
-        let command: Vec<String> = self.config.command.iter().map(fill).collect();
-        let environment = self.config.environment.iter();
-        let environment = environment.map(|(name, value)| (name.clone(), fill(value)));
-        let environment = environment.collect();
-        let child = self.children.spawn(&slot.name, &command, &environment);
-        *slot.child.lock() = Some(child.await?);
+        let child = self.children.spawn(&slot.name, &slot.command, &slot.environment).await?;
+        *slot.child.lock() = Some(child);
         Ok(())
     }
 
+    fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().chain(&self.redis)
+    }
+
     fn slot(&self, name: &str) -> Result<&Slot, WorldError> {
-        let mut slots = self.slots.iter();
-        slots.find(|slot| slot.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.slots.iter().map(|slot| slot.name.as_str()).collect();
+        self.all().find(|slot| slot.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.all().map(|slot| slot.name.as_str()).collect();
             WorldError::UnknownReplica(name.to_owned(), known.join(", "))
         })
     }
@@ -270,22 +336,73 @@ impl ProcessWorld {
     }
 }
 
-impl Slot {
-    fn new(number: u8) -> Result<Self, WorldError> {
-        Ok(Self {
-            name: replica_name(number),
-            address: free_address().ok_or(WorldError::NoPort)?,
+impl ProcessConfig {
+    /// The place of a replica, with all words filled in.
+    fn slot(&self, name: String, redis: &str, children: &Children) -> Result<Slot, WorldError> {
+        let address = free_address().ok_or(WorldError::NoPort)?;
+        let fill = |text: &String| {
+            text.replace("{port}", &address.port().to_string())
+                .replace("{id}", &name)
+                .replace("{run}", children.run().as_str())
+                .replace("{redis}", redis)
+        };
+        let environment = self.environment.iter();
+        Ok(Slot {
+            command: self.command.iter().map(fill).collect(),
+            environment: environment.map(|(name, value)| (name.clone(), fill(value))).collect(),
+            ready: self.ready.clone(),
             child: Mutex::new(None),
+            address,
+            name,
         })
+    }
+}
+
+impl RedisChild {
+    /// The place of Redis: on loopback, with no state but what is in the run's folder.
+    fn slot(&self, children: &Children) -> Result<Slot, WorldError> {
+        let address = free_address().ok_or(WorldError::NoPort)?;
+        let folder = children.folder(REDIS)?.display().to_string();
+        let port = address.port().to_string();
+        let persist = if self.persist { "yes" } else { "no" };
+        let command = [
+            "redis-server",
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--dir",
+            &folder,
+            "--save",
+            "",
+            "--appendonly",
+            persist,
+        ];
+        Ok(Slot {
+            name: REDIS.to_owned(),
+            command: command.map(str::to_owned).to_vec(),
+            environment: BTreeMap::new(),
+            ready: Probe::Redis,
+            child: Mutex::new(None),
+            address,
+        })
+    }
+}
+
+impl Slot {
+    fn redis_url(&self) -> RedisUrl {
+        RedisUrl::at(self.address)
+    }
+
+    fn running(&self) -> Option<Child> {
+        self.child.lock().clone().filter(Child::is_running)
     }
 
     fn replica(&self) -> Replica {
-        let child = self.child.lock();
-        let running = child.as_ref().filter(|child| child.is_running());
         Replica {
             name: self.name.clone(),
-            address: self.address,
-            process: running.map(Child::process),
+            address: Some(self.address),
+            process: self.running().map(|child| child.process()),
         }
     }
 }
@@ -314,6 +431,9 @@ mod tests {
             (r#"{"ready":{"path":"readyz"}}"#, "/readyz"),
             (r#"{"ready":{"path":"/a b"}}"#, "/readyz"),
             (r#"{"comand":["x"]}"#, "command"),
+            (r#"{"redis":{}}"#, "put it where its URL belongs"),
+            (r#"{"command":["x","{port}","{redis}"]}"#, "add `redis: {}`"),
+            (r#"{"command":["x","{port}","{redis}"],"redis":{"save":1}}"#, "persist"),
         ] {
             let error = check(json).expect_err(json);
             assert!(error.contains(says), "{error}");
@@ -324,7 +444,9 @@ mod tests {
 
     #[test]
     fn a_config_is_read_as_it_is_written() {
-        let config = check(r#"{"ready":"connect","ready_within":"3s"}"#).expect("a config");
+        let written = r#"{"command":["x","{port}","{redis}"],"redis":{},"ready":"connect"}"#;
+        let config = check(written).expect("a config");
+        assert!(config.has_redis());
         let written = serde_json::to_string(&config).expect("JSON");
         assert_eq!(check(&written), Ok(config));
     }

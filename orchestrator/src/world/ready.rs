@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::redis::{RedisError, RedisUrl};
+
 /// How long one question may stay unanswered.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -27,12 +29,31 @@ pub enum Probe {
     Path(String),
     /// It accepts connections. For servers that have no such path.
     Connect,
+    /// It is a Redis that answers `PING`: one that still reads its file does not.
+    #[serde(skip)]
+    Redis,
 }
 
 impl Default for Probe {
     fn default() -> Self {
         Self::Path("/readyz".to_owned())
     }
+}
+
+impl Probe {
+    /// Whether a request can be made of it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Path(path) if !is_path(path) => Err(format!(
+                "`{path}` is not a path to ask for readiness: expected a form like /readyz"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok()
 }
 
 /// What stood in the way of a yes.
@@ -55,6 +76,9 @@ pub enum NotReady {
         /// What came back.
         status: StatusCode,
     },
+    /// Redis says no.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     /// A path that no request can be made of.
     #[error("`{0}` is not a path: expected a form like /readyz")]
     BadPath(String),
@@ -90,6 +114,7 @@ async fn ask(address: SocketAddr, probe: &Probe) -> Result<(), NotReady> {
     match probe {
         Probe::Path(path) => get(stream, address, path).await,
         Probe::Connect => Ok(()),
+        Probe::Redis => Ok(RedisUrl::at(address).ping().await?),
     }
 }
 

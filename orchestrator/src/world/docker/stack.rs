@@ -1,0 +1,79 @@
+//! A stack of the drill's own: brought up from a Compose file, with ports that are free.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::compose::{Stack, Tool, project_of};
+use super::container::PROJECT;
+use super::engine::Engine;
+use super::select::{self, Selection};
+use super::{DockerConfig, DockerError};
+use crate::journal::Journal;
+use crate::undo::Undo;
+use crate::world::{Children, free_address};
+
+/// The variables of Squall's own Compose file that are ports. A file that does not know them does not
+/// miss them.
+const PORTS: [&str; 7] = [
+    "SQUALL_SERVER_1_PORT",
+    "SQUALL_SERVER_2_PORT",
+    "SQUALL_SERVER_3_PORT",
+    "SQUALL_REDIS_PORT",
+    "SQUALL_NGINX_PORT",
+    "SQUALL_PROXY_PORT",
+    "SQUALL_ADMIN_PORT",
+];
+
+/// Its variable for where sessions are kept: empty means in memory.
+const REDIS: &str = "SQUALL_REDIS";
+
+/// Its variable for the token of the proxy for people, which a drill does not start.
+const TOKEN: &str = "SQUALL_ADMIN_TOKEN";
+
+/// Brings the stack up. That it is to be taken down is on disk before.
+pub(super) async fn bring_up(
+    config: &DockerConfig,
+    file: &Path,
+    engine: &Engine,
+    children: &Children,
+    journal: &Journal,
+) -> Result<Selection, DockerError> {
+    let run = children.run().as_str();
+    let project = project_of(run);
+    let stack = Stack { file, project: &project, environment: environment(config, run) };
+    let tool = Tool::find().await?;
+    tool.check(&stack).await?;
+    let undo = Undo::RemoveProject { engine: engine.host().to_owned(), project: project.clone() };
+    super::act::register(journal, undo).await?;
+    let services = config.replicas.iter().chain(&config.redis).chain(&config.entry);
+    let services: Vec<String> = services.cloned().collect();
+    tool.up(&stack, &services, children, config.ready_within).await?;
+    let all = engine.containers(Some(&format!("{PROJECT}={project}"))).await?;
+    select::own(config, &all)
+}
+
+fn environment(config: &DockerConfig, run: &str) -> BTreeMap<String, String> {
+    let port = || free_address().map_or_else(String::new, |address| address.port().to_string());
+    let mut environment: BTreeMap<String, String> =
+        PORTS.iter().map(|name| ((*name).to_owned(), port())).collect();
+    environment.insert(TOKEN.to_owned(), token());
+    if !config.has_redis() {
+        environment.insert(REDIS.to_owned(), String::new());
+    }
+    for (name, value) in &config.environment {
+        let value = value.replace("{port}", &port()).replace("{run}", run);
+        environment.insert(name.clone(), value);
+    }
+    environment
+}
+
+/// Nobody is to know it, and nobody needs it.
+fn token() -> String {
+    let mut bytes = [0; 16];
+    let _ = getrandom::fill(&mut bytes); // without randomness, the proxy is not started anyway
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
+}
