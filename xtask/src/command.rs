@@ -39,6 +39,13 @@ pub(crate) struct Ended {
     pub(crate) failures: Vec<String>,
 }
 
+impl Ended {
+    /// Something that went well and has no tests.
+    pub(crate) fn well() -> Self {
+        Self { success: true, counts: Counts::default(), failures: Vec::new() }
+    }
+}
+
 /// A command in the workspace's root, with nothing to read.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -73,6 +80,21 @@ pub(crate) fn succeeds(command: &mut Command, deadline: Duration) -> bool {
     let Ok(group) = started else { return false };
     let is_in_time = group.ends_within(deadline);
     group.end().is_ok_and(|status| status.success()) && is_in_time
+}
+
+/// What a command prints, if it ends well.
+pub(crate) fn answer(command: &mut Command, deadline: Duration) -> Option<String> {
+    let mut group = Group::start(command.stdout(Stdio::piped()).stderr(Stdio::null())).ok()?;
+    let mut output = group.leader().stdout.take()?;
+    let (done, printed) = channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let _ = output.read_to_string(&mut text).map(|_| done.send(text)); // perhaps nobody waits
+    });
+    let is_in_time = group.ends_within(deadline);
+    let is_well = group.end().is_ok_and(|status| status.success());
+    let text = printed.recv_timeout(LAST_WORDS).ok()?;
+    (is_in_time && is_well).then(|| text.trim().to_owned())
 }
 
 fn describe(command: &Command) -> String {
@@ -158,6 +180,14 @@ mod tests {
         let error = run(endless.arg("100000"), Duration::ZERO).expect_err("endless");
         assert!(error.to_string().contains("sleep 100000"), "{error}");
         assert!(!succeeds(endless.arg("1"), Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_command_prints_is_an_answer_only_if_it_ends_well() {
+        let answer_of = |script| answer(command("sh").args(["-c", script]), MINUTE);
+        assert_eq!(answer_of("echo ' yes '").as_deref(), Some("yes"));
+        assert_eq!(answer_of("echo yes; exit 1"), None);
+        assert_eq!(answer(command("sleep").arg("100000"), Duration::ZERO), None);
     }
 
     #[test]

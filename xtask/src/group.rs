@@ -1,21 +1,32 @@
 //! Process groups: what a command starts ends with it, and all of it with this program.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 static LIVE: LazyLock<Mutex<Live>> = LazyLock::new(Mutex::default);
 
+/// What a group is for, in the order in which groups are ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Does something, and ends.
+    Command,
+    /// Is there for commands, which may need it even to end.
+    Service,
+}
+
 #[derive(Default)]
 struct Live {
-    leaders: HashSet<Pid>,
+    leaders: HashMap<Pid, Role>,
     /// This program was told to end: nothing is started any more.
     is_ending: bool,
 }
@@ -24,26 +35,42 @@ fn live() -> MutexGuard<'static, Live> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Live {
+    fn of(&self, role: Role) -> impl Iterator<Item = Pid> {
+        self.leaders.iter().filter(move |(_, of)| **of == role).map(|(leader, _)| *leader)
+    }
+}
+
 /// A command in a process group of its own. All of the group is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// Not reaped before the group is killed, so that the group's number stays its own.
     leader: Child,
     pid: Pid,
+    ended: Receiver<()>,
     is_reaped: bool,
 }
 
 impl Group {
     /// Starts a command, unless this program is ending.
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        Self::start_as(Role::Command, command)
+    }
+
+    /// Starts what other commands live on, unless this program is ending.
+    pub(crate) fn serve(command: &mut Command) -> io::Result<Self> {
+        Self::start_as(Role::Service, command)
+    }
+
+    fn start_as(role: Role, command: &mut Command) -> io::Result<Self> {
         let mut live = live();
         if live.is_ending {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
         }
         let leader = command.process_group(0).spawn()?;
         let pid = Pid::from_child(&leader);
-        live.leaders.insert(pid);
-        Ok(Self { leader, pid, is_reaped: false })
+        live.leaders.insert(pid, role);
+        Ok(Self { leader, pid, ended: watch(pid), is_reaped: false })
     }
 
     /// The command itself, for its pipes.
@@ -53,13 +80,12 @@ impl Group {
 
     /// Waits for the command itself; false if it does not end in time.
     pub(crate) fn ends_within(&self, deadline: Duration) -> bool {
-        let pid = self.pid;
-        let (done, ended) = channel();
-        thread::spawn(move || {
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-            let _ = done.send(()); // nobody waits after the deadline
-        });
-        ended.recv_timeout(deadline) != Err(RecvTimeoutError::Timeout)
+        self.ended.recv_timeout(deadline) != Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Asks the command itself to end.
+    pub(crate) fn ask_to_end(&self) {
+        let _ = kill_process(self.pid, Signal::TERM); // it may have ended just now
     }
 
     /// Kills what is left of the group, and tells how the command itself ended.
@@ -85,12 +111,22 @@ impl Drop for Group {
     }
 }
 
-/// Asks all groups to end, and lets no other begin.
-pub(crate) fn ask_all_to_end() {
+/// Tells when a child has ended, and does not reap it.
+fn watch(pid: Pid) -> Receiver<()> {
+    let (done, ended) = channel();
+    thread::spawn(move || {
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _ = done.send(()); // perhaps nobody waits
+    });
+    ended
+}
+
+/// Asks all groups of a role to end, and lets no other begin.
+pub(crate) fn ask_all_to_end(role: Role) {
     let mut live = live();
     live.is_ending = true;
-    for leader in &live.leaders {
-        let _ = kill_process_group(*leader, Signal::TERM); // it may have ended just now
+    for leader in live.of(role) {
+        let _ = kill_process_group(leader, Signal::TERM); // it may have ended just now
     }
 }
 
@@ -99,15 +135,15 @@ pub(crate) fn is_ending() -> bool {
     live().is_ending
 }
 
-/// Whether no group is left.
-pub(crate) fn all_ended() -> bool {
-    live().leaders.is_empty()
+/// Whether no group of a role is left.
+pub(crate) fn all_ended(role: Role) -> bool {
+    live().of(role).next().is_none()
 }
 
-/// Kills all groups.
-pub(crate) fn kill_all() {
-    for leader in &live().leaders {
-        let _ = kill_process_group(*leader, Signal::KILL); // it may have ended just now
+/// Kills all groups of a role.
+pub(crate) fn kill_all(role: Role) {
+    for leader in live().of(role) {
+        let _ = kill_process_group(leader, Signal::KILL); // it may have ended just now
     }
 }
 

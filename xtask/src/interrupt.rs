@@ -9,10 +9,12 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::group;
+use crate::group::{self, Role};
 
 /// How long commands may take to end before they are killed.
 const GRACE: Duration = Duration::from_secs(5);
+/// And how long what they live on may.
+const SERVICE_GRACE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Listens from now on, on a thread of its own.
@@ -50,14 +52,20 @@ pub(crate) fn await_end_if_heard() {
 
 async fn wind_down(signal: i32) {
     eprintln!("interrupted: ending what is under way");
-    group::ask_all_to_end();
-    let ended = timeout(GRACE, async {
-        while !group::all_ended() {
+    for (role, grace) in [(Role::Command, GRACE), (Role::Service, SERVICE_GRACE)] {
+        end(role, grace).await;
+    }
+    process::exit(128 + signal); // as shells number it
+}
+
+async fn end(role: Role, grace: Duration) {
+    group::ask_all_to_end(role);
+    let ended = timeout(grace, async {
+        while !group::all_ended(role) {
             sleep(PAUSE).await;
         }
     });
     if ended.await.is_err() {
-        group::kill_all();
+        group::kill_all(role);
     }
-    process::exit(128 + signal); // as shells number it
 }

@@ -1,8 +1,11 @@
-//! Developer commands: `cargo xtask test` and `cargo xtask ci`.
+//! Developer commands: `cargo xtask test`, `cargo xtask ci` and `cargo xtask images`.
 
+mod binary;
 mod ci;
 mod command;
+mod engine;
 mod group;
+mod images;
 mod interrupt;
 mod part;
 mod peers;
@@ -14,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use part::{all_well, table};
+use part::{Part, all_well, table};
 
 /// What developers of Squall run, and what CI runs.
 #[derive(Parser)]
@@ -29,14 +32,20 @@ enum Command {
     /// Runs every test that this machine can run, and names those that it cannot.
     ///
     /// A part that is missing is skipped, unless `SQUALL_REQUIRE` (a comma-separated list, such as
-    /// `python,node`) names it: then it is a failure.
+    /// `python,node,docker,redis`) names it: then it is a failure.
     Test {
-        /// Installs what the tests need first (as root on Debian; elsewhere it says what is missing)
+        /// Installs what the tests need first, and starts a Docker engine until they have ended, if
+        /// none answers (as root on Debian; elsewhere it says what is missing)
         #[arg(long)]
         setup: bool,
     },
     /// Checks format and lints, and runs what `test --setup` runs.
     Ci,
+    /// Builds every image that compose/docker-compose.yml names, without an image registry.
+    ///
+    /// It needs a Docker engine, Debian's packages and, the first time, root. `compose/.env` then
+    /// makes the Compose file use these images.
+    Images(images::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,13 +54,25 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
-    let parts = match command {
-        Command::Test { setup } => test::run(setup),
-        Command::Ci => ci::run(),
+    let is_well = match command {
+        Command::Test { setup } => tell(&test::run(setup)),
+        Command::Ci => tell(&ci::run()),
+        Command::Images(arguments) => build_images(&arguments),
     };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Shows how the parts of a run ended.
+fn tell(parts: &[Part]) -> bool {
     interrupt::await_end_if_heard();
-    println!("{}", table(&parts));
-    if all_well(&parts) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{}", table(parts));
+    all_well(parts)
+}
+
+fn build_images(arguments: &images::Arguments) -> bool {
+    let built = images::run(arguments);
+    interrupt::await_end_if_heard();
+    built.inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
 }
 
 /// The root of the workspace.

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{Ended, cargo, run};
+use crate::binary;
+use crate::command::{Ended, run};
 use crate::part::{Part, with_tests};
 use crate::replica::Replica;
 
-const BUILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const CLIENT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
@@ -60,7 +60,7 @@ impl Peer {
 /// Runs every client against both.
 pub(crate) fn run_all() -> Vec<Part> {
     let required = env::var("SQUALL_REQUIRE").unwrap_or_default();
-    let squall = squall();
+    let squall = binary::for_tests();
     let run_one = |peer: Peer| match (peer.install(), &squall) {
         (Err(error), _) => both_ways(|way| {
             Part::lacking(peer.name(way), peer.need(), format!("{error:#}"), &required)
@@ -105,18 +105,6 @@ fn talk(Installed(words): &Installed, target: &Replica) -> Result<Ended> {
     let mut client = crate::command::command(program);
     client.args(script).arg(format!("{}/mcp", target.base));
     run(&mut client, CLIENT_DEADLINE)
-}
-
-/// Builds the `squall` binary, which cargo puts beside this one.
-fn squall() -> Result<PathBuf> {
-    let mut build = cargo();
-    // Of the whole workspace, so that it is built with the features that its tests were built with.
-    build.args(["build", "--workspace", "--bin", "squall"]);
-    ensure!(run(&mut build, BUILD_DEADLINE)?.success, "`squall` does not build");
-    let here = env::current_exe().context("cannot tell where this program lies")?;
-    let squall = here.with_file_name(format!("squall{}", env::consts::EXE_SUFFIX));
-    ensure!(squall.exists(), "no `squall` at {}", squall.display());
-    Ok(squall)
 }
 
 fn install_with(command: &mut Command, otherwise: &str) -> Result<()> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::command::{cargo, command, run, succeeds};
+use crate::engine::Engine;
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -36,28 +37,76 @@ fn probe(program: &str, arguments: &[&str]) -> bool {
     succeeds(command(program).args(arguments), PROBE_DEADLINE)
 }
 
+/// Whether a Debian root can be made here.
+pub(crate) fn has_debootstrap() -> bool {
+    probe("debootstrap", &["--version"])
+}
+
+fn has_redis() -> bool {
+    probe("redis-server", &["--version"])
+}
+
+fn has_docker() -> bool {
+    probe("docker", &["--version"])
+}
+
+/// Whether an engine answers, or could be started.
+fn has_engine() -> bool {
+    Engine::find().is_ok() || probe("dockerd", &["--version"])
+}
+
+fn has_compose() -> bool {
+    probe("docker-compose", &["version"]) || probe("docker", &["compose", "version"])
+}
+
 /// Installs what is missing, or says what it is. Whether that helped shows when it is needed.
 pub(crate) fn install() {
-    let packages = missing_packages();
+    let had_redis = has_redis();
+    install_packages(&missing_packages());
+    if !had_redis {
+        stop_redis();
+    }
+    if !has_docker() {
+        install_packages(&["docker-cli"]); // a part of docker.io before Debian 13
+    }
+}
+
+/// Installs what makes a Debian root, if it is missing.
+pub(crate) fn install_debootstrap() {
+    if !has_debootstrap() {
+        install_packages(&["debootstrap"]);
+    }
+}
+
+fn install_packages(packages: &[&str]) {
     if packages.is_empty() {
         return;
     }
     let names = packages.join(" ");
     if !is_debian_root() {
-        eprintln!("missing: {names} (installed by --setup as root on Debian only)");
+        eprintln!("missing: {names} (installed as root on Debian only)");
         return;
     }
     eprintln!("installing {names}");
     apt_get(&["update"]);
-    apt_get(&[&["install", "--yes", "--no-install-recommends"], &*packages].concat());
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat());
+}
+
+/// The package has started it where services are started. The tests bring their own.
+fn stop_redis() {
+    probe("service", &["redis-server", "stop"]);
 }
 
 /// The Debian packages that bring what is missing, and nothing that is there from elsewhere.
 fn missing_packages() -> Vec<&'static str> {
-    let parts: [(bool, &[&str]); 3] = [
+    let parts: [(bool, &[&str]); 7] = [
         (has_python(), &["python3", "python3-venv"]),
         (has_node_itself(), &["nodejs"]),
         (has_npm(), &["npm"]),
+        (has_redis(), &["redis-server"]),
+        (has_engine(), &["docker.io"]),
+        (has_compose(), &["docker-compose"]),
+        (has_debootstrap(), &["debootstrap"]),
     ];
     let missing = parts.into_iter().filter(|(is_there, _)| !is_there);
     missing.flat_map(|(_, packages)| packages.iter().copied()).collect()

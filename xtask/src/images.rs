@@ -1,0 +1,125 @@
+//! `cargo xtask images`: every image that the Compose file names, from Debian packages and a binary
+//! alone, on a machine that reaches no image registry.
+
+mod debian;
+mod dotenv;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use debian::Debian;
+use tokio::time::Instant;
+
+use crate::command::{Ended, command, run as run_command};
+use crate::engine::Engine;
+use crate::{binary, root};
+
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+const SQUALL: &str = "squall:local";
+const REDIS: &str = "squall-redis:local";
+const NGINX: &str = "squall-nginx:local";
+
+/// Where things are laid out for an image; .dockerignore lets `squall` through.
+const FOLDER: &str = "target/images";
+
+const HOW_TO_GO_ON: &str = "\
+bring the stack up (compose/README.md says more):
+  export SQUALL_ADMIN_TOKEN=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n')
+  docker-compose -f compose/docker-compose.yml up --detach";
+
+/// Which images are wanted.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The `squall` to put into its image, instead of a release build
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    #[command(flatten)]
+    debian: Debian,
+}
+
+/// Builds them, and tells how to go on.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let begin = Instant::now();
+    let _engine = Engine::find()?;
+    let squall = match &arguments.binary {
+        Some(path) if path.is_file() => path.clone(),
+        Some(path) => {
+            bail!("no file at {}: --binary takes a `squall` built for Linux", path.display())
+        }
+        None => binary::release()?,
+    };
+    arguments.debian.provide()?;
+    build(&squall)?;
+    println!("built {SQUALL}, {REDIS} and {NGINX} in {} s", begin.elapsed().as_secs());
+    println!("{HOW_TO_GO_ON}");
+    Ok(())
+}
+
+/// The images that the tests use: with the binary that the tests use, which is there sooner than a
+/// release build.
+pub(crate) fn for_tests() -> Result<Ended> {
+    let squall = binary::for_tests()?;
+    Debian::default().provide()?;
+    build(&squall)?;
+    Ok(Ended::well())
+}
+
+/// Looks for what takes long to make, and needs root.
+pub(crate) fn ensure_their_root() -> Result<()> {
+    ensure!(
+        Debian::default().is_there(),
+        "no {} holds what is wanted: `cargo xtask images` makes it",
+        debian::IMAGE
+    );
+    Ok(())
+}
+
+fn build(squall: &Path) -> Result<()> {
+    for name in [REDIS, NGINX] {
+        step(&format!("tagging {name}"), command("docker").args(["tag", debian::IMAGE, name]))?;
+    }
+    build_squall(squall)?;
+    clear_up()?;
+    dotenv::write(&root().join("compose/.env"))
+}
+
+fn build_squall(squall: &Path) -> Result<()> {
+    let inside = format!("{FOLDER}/squall");
+    let copy = root().join(&inside);
+    make_folder()?;
+    fs::copy(squall, &copy)
+        .with_context(|| format!("cannot copy {} to {}", squall.display(), copy.display()))?;
+    let mut build = command("docker");
+    build.args(["build", "--file", "compose/Dockerfile", "--target", "binary", "--tag", SQUALL]);
+    build.args(["--build-arg", &format!("BASE={}", debian::IMAGE)]);
+    build.args(["--build-arg", &format!("BINARY={inside}"), "."]);
+    step(&format!("building {SQUALL}"), &mut build)?;
+    step(
+        &format!("running {SQUALL}"),
+        command("docker").args(["run", "--rm", "--network", "none", SQUALL, "--version"]),
+    )
+    .context("the binary does not run on this Debian release: choose a newer one with --suite")
+}
+
+/// Removes images of ours that have lost their names to newer ones, but none of a build under way.
+fn clear_up() -> Result<()> {
+    let mut prune = command("docker");
+    prune.args(["image", "prune", "--force", "--filter", "until=1h", "--filter"]);
+    step("removing what older builds left", prune.arg(format!("label={}", debian::LABEL)))
+}
+
+fn make_folder() -> Result<()> {
+    let folder = root().join(FOLDER);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// Says what is done, and does it.
+fn step(what: &str, command: &mut Command) -> Result<()> {
+    eprintln!("{what}");
+    ensure!(run_command(command, DEADLINE)?.success, "{what} failed: see above");
+    Ok(())
+}
