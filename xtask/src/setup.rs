@@ -104,7 +104,7 @@ fn missing_packages() -> Vec<&'static str> {
         (has_node_itself(), &["nodejs"]),
         (has_npm(), &["npm"]),
         (has_redis(), &["redis-server"]),
-        (has_engine(), &["docker.io"]),
+        (has_engine(), &["docker.io", "apparmor"]), // some kernels start no container without it
         (has_compose(), &["docker-compose"]),
         (has_debootstrap(), &["debootstrap"]),
     ];
