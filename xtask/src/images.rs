@@ -102,7 +102,7 @@ fn build_squall(squall: &Path) -> Result<()> {
         &format!("running {SQUALL}"),
         command("docker").args(["run", "--rm", "--network", "none", SQUALL, "--version"]),
     )
-    .context("the binary does not run on this Debian release: choose a newer one with --suite")
+    .context("the binary does not run on this Debian release: choose a newer one with SQUALL_DEBIAN_SUITE")
 }
 
 /// Removes images of ours that have lost their names to newer ones, but none of a build under way.

@@ -26,7 +26,7 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(clap::Args)]
 pub(super) struct Debian {
     /// The Debian release that the images are made of
-    #[arg(long, default_value = SUITE, value_name = "NAME")]
+    #[arg(long, env = "SQUALL_DEBIAN_SUITE", default_value = SUITE, value_name = "NAME")]
     suite: String,
     /// Where its packages come from; default: the mirror that debootstrap knows
     #[arg(long, env = "SQUALL_DEBIAN_MIRROR", value_name = "URL")]
@@ -36,10 +36,11 @@ pub(super) struct Debian {
     fresh: bool,
 }
 
+/// As the environment says.
 impl Default for Debian {
     fn default() -> Self {
-        let mirror = env::var("SQUALL_DEBIAN_MIRROR").ok();
-        Self { suite: SUITE.to_owned(), mirror, fresh: false }
+        let suite = env::var("SQUALL_DEBIAN_SUITE").unwrap_or_else(|_| SUITE.to_owned());
+        Self { suite, mirror: env::var("SQUALL_DEBIAN_MIRROR").ok(), fresh: false }
     }
 }
 
