@@ -229,11 +229,7 @@ fn plan(look: &Look) -> Outcome {
     say(format_args!("baseline  {}", humantime::format_duration(drill.phases.baseline.lasts)));
     say("impact");
     for (place, planned) in plan.steps.iter().enumerate() {
-        let victims = match &planned.victims[..] {
-            [] => String::new(),
-            victims => format!(": {}", victims.join(", ")),
-        };
-        say(format_args!("  {}. {}{victims}", place + 1, planned.step.describe()));
+        say(format_args!("  {}. {}", place + 1, planned.describe()));
         if let Some(undo) = planned.step.describe_undo(world.is_own()) {
             say(format_args!("     undo: {undo}"));
         }

@@ -30,10 +30,9 @@ pub(crate) struct Planned<'a> {
 impl Planned<'_> {
     /// The step in words, with the victims by name.
     pub(crate) fn describe(&self) -> String {
-        match &self.victims[..] {
-            [] => self.step.describe(),
-            victims => format!("{} ({})", self.step.describe(), victims.join(", ")),
-        }
+        let (step, victims) = (self.step.describe(), self.victims.join(", "));
+        // A step that names its victims has said it.
+        if step.ends_with(&victims) { step } else { format!("{step} ({victims})") }
     }
 }
 

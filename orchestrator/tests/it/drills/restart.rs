@@ -154,8 +154,8 @@ async fn plan(house: &House, seed: &str) -> String {
         house.call(&["drill", "plan", runbook.to_str().expect("text"), "--seed", seed]).await;
     assert_eq!(called.code(), 0, "{}", called.stderr);
     let line = called.stdout.lines().find(|line| line.contains("kill one replica"));
-    let (_, victim) = line.expect("a kill").split_once(": ").expect("a victim");
-    victim.to_owned()
+    let (_, victim) = line.expect("a kill").split_once('(').expect("a victim");
+    victim.trim_end_matches(')').to_owned()
 }
 
 /// The drill with other replicas.
