@@ -128,8 +128,8 @@ async fn sweep(server: Arc<Server>) {
         match server.store.sweep().await {
             Ok(gone) => {
                 server.stats.sessions_closed.add(gone.len());
-                for id in &gone {
-                    server.streams.close(id.as_str());
+                for id in gone {
+                    server.streams.close(id);
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot sweep the sessions"),
@@ -142,8 +142,8 @@ async fn beat(server: Arc<Server>) {
     let mut ticks = ticks(server.config.heartbeat);
     while is_time(&server, &mut ticks).await {
         for id in server.streams.beat() {
-            if let Ok(None) = server.store.find(id.as_str()).await {
-                server.streams.close(id.as_str());
+            if let Ok(None) = server.store.find(id).await {
+                server.streams.close(id);
             }
         }
     }

@@ -24,7 +24,7 @@ impl<V> Shards<V> {
     }
 
     /// The shard of a session.
-    pub(crate) fn of(&self, session: &str) -> &Shard<V> {
+    pub(crate) fn of(&self, session: SessionId) -> &Shard<V> {
         let hash = self.hasher.hash_one(session) as usize;
         &self.shards[hash % SHARDS]
     }

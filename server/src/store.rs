@@ -1,54 +1,14 @@
 //! Where sessions live: in memory here, elsewhere behind the same few verbs.
 
 mod memory;
+mod session_id;
 
-use std::borrow::Borrow;
-use std::fmt::{self, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use squall_model::mcp::era::ProtocolVersion;
 
 use memory::MemoryStore;
-
-/// A session's name: 128 random bits in hexadecimal, which is visible ASCII (basic/transports,
-/// session management).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SessionId(Arc<str>);
-
-impl SessionId {
-    fn random() -> Result<Self, StoreError> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(StoreError::NoRandomness)?;
-        let mut text = String::with_capacity(32);
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}"); // a String takes everything
-        }
-        Ok(Self(text.into()))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for SessionId {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl Borrow<str> for SessionId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub(crate) use session_id::SessionId;
 
 /// What is remembered of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,21 +45,21 @@ impl Store {
 
     /// Begins a session under a fresh id.
     pub(crate) async fn create(&self, session: Session) -> Result<SessionId, StoreError> {
-        let id = SessionId::random()?;
+        let id = SessionId::random().map_err(StoreError::NoRandomness)?;
         match self {
             Self::Memory(store) => store.insert(id, session),
         }
     }
 
     /// The session of that id, if it is alive; it is then alive for another TTL.
-    pub(crate) async fn find(&self, id: &str) -> Result<Option<Session>, StoreError> {
+    pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.find(id)),
         }
     }
 
     /// Ends a session; false if there was none.
-    pub(crate) async fn remove(&self, id: &str) -> Result<bool, StoreError> {
+    pub(crate) async fn remove(&self, id: SessionId) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.remove(id)),
         }

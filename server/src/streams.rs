@@ -59,41 +59,41 @@ impl Streams {
     }
 
     /// Opens the stream of a session. It is closed when it is dropped.
-    pub(crate) fn open(self: &Arc<Self>, session: &SessionId) -> Result<EventStream, OpenError> {
+    pub(crate) fn open(self: &Arc<Self>, session: SessionId) -> Result<EventStream, OpenError> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let (events, queue) = mpsc::channel(QUEUE);
-        let mut shard = self.shards.of(session.as_str()).lock();
+        let mut shard = self.shards.of(session).lock();
         // Looked at under the lock, so that `close_all` either finds this stream or stops it here.
         if self.stopping.load(Ordering::SeqCst) {
             return Err(OpenError::Stopping);
         }
-        if shard.contains_key(session) {
+        if shard.contains_key(&session) {
             return Err(OpenError::Taken);
         }
-        shard.insert(session.clone(), Writer { events, number });
-        let lease = Lease { streams: Arc::clone(self), session: session.clone(), number };
+        shard.insert(session, Writer { events, number });
+        let lease = Lease { streams: Arc::clone(self), session, number };
         Ok(EventStream { queue, _lease: Some(lease) })
     }
 
     /// Pushes one encoded event to a session's stream.
-    pub(crate) fn push(&self, session: &SessionId, event: Bytes) -> Result<(), PushError> {
-        let mut shard = self.shards.of(session.as_str()).lock();
-        let Some(writer) = shard.get(session) else {
-            return Err(PushError::NoStream(session.clone()));
+    pub(crate) fn push(&self, session: SessionId, event: Bytes) -> Result<(), PushError> {
+        let mut shard = self.shards.of(session).lock();
+        let Some(writer) = shard.get(&session) else {
+            return Err(PushError::NoStream(session));
         };
         match writer.events.try_send(event) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(PushError::NoStream(session.clone())),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(PushError::NoStream(session)),
             Err(mpsc::error::TrySendError::Full(_)) => {
-                shard.remove(session);
-                Err(PushError::Overflow(session.clone()))
+                shard.remove(&session);
+                Err(PushError::Overflow(session))
             }
         }
     }
 
     /// Ends a session's stream once what is queued went out.
-    pub(crate) fn close(&self, session: &str) {
-        self.shards.of(session).lock().remove(session);
+    pub(crate) fn close(&self, session: SessionId) {
+        self.shards.of(session).lock().remove(&session);
     }
 
     /// Ends every stream, and lets no new one begin.
@@ -108,9 +108,9 @@ impl Streams {
     pub(crate) fn beat(&self) -> Vec<SessionId> {
         let mut sessions = Vec::new();
         for shard in self.shards.iter() {
-            sessions.extend(shard.lock().keys().cloned());
+            sessions.extend(shard.lock().keys().copied());
         }
-        sessions.retain(|session| self.push(session, HEARTBEAT).is_ok());
+        sessions.retain(|session| self.push(*session, HEARTBEAT).is_ok());
         sessions
     }
 
@@ -129,7 +129,7 @@ struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut shard = self.streams.shards.of(self.session.as_str()).lock();
+        let mut shard = self.streams.shards.of(self.session).lock();
         let is_ours = |writer: &Writer| writer.number == self.number;
         if shard.get(&self.session).is_some_and(is_ours) {
             shard.remove(&self.session);
@@ -170,9 +170,8 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
 
-    fn id(text: &str) -> SessionId {
-        text.into()
-    }
+    const A: SessionId = SessionId::of(0xa);
+    const B: SessionId = SessionId::of(0xb);
 
     async fn next(stream: &mut EventStream) -> Option<Bytes> {
         let frame = stream.frame().await?;
@@ -182,28 +181,28 @@ mod tests {
     #[tokio::test]
     async fn what_is_pushed_to_a_session_comes_out_of_its_stream() {
         let streams = Streams::new();
-        let mut stream = streams.open(&id("a")).expect("free");
-        streams.push(&id("a"), "1".into()).expect("open");
+        let mut stream = streams.open(A).expect("free");
+        streams.push(A, "1".into()).expect("open");
         assert_eq!(next(&mut stream).await, Some("1".into()));
-        assert_eq!(streams.push(&id("b"), "2".into()), Err(PushError::NoStream(id("b"))));
+        assert_eq!(streams.push(B, "2".into()), Err(PushError::NoStream(B)));
     }
 
     #[tokio::test]
     async fn a_session_has_one_stream_until_it_is_dropped() {
         let streams = Streams::new();
-        let stream = streams.open(&id("a")).expect("free");
-        assert_eq!(streams.open(&id("a")).err(), Some(OpenError::Taken));
+        let stream = streams.open(A).expect("free");
+        assert_eq!(streams.open(A).err(), Some(OpenError::Taken));
         drop(stream);
-        assert!(streams.open(&id("a")).is_ok());
+        assert!(streams.open(A).is_ok());
     }
 
     #[tokio::test]
     async fn a_closed_stream_ends_after_what_was_queued_and_leaves_its_successor_alone() {
         let streams = Streams::new();
-        let mut stream = streams.open(&id("a")).expect("free");
-        streams.push(&id("a"), "1".into()).expect("open");
-        streams.close("a");
-        let _successor = streams.open(&id("a")).expect("free again");
+        let mut stream = streams.open(A).expect("free");
+        streams.push(A, "1".into()).expect("open");
+        streams.close(A);
+        let _successor = streams.open(A).expect("free again");
         assert_eq!(next(&mut stream).await, Some("1".into()));
         assert_eq!(next(&mut stream).await, None);
         drop(stream);
@@ -213,28 +212,28 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_falls_behind_loses_its_stream_and_not_a_single_event() {
         let streams = Streams::new();
-        let _stream = streams.open(&id("a")).expect("free");
+        let _stream = streams.open(A).expect("free");
         for _ in 0..QUEUE {
-            streams.push(&id("a"), HEARTBEAT).expect("room");
+            streams.push(A, HEARTBEAT).expect("room");
         }
-        assert_eq!(streams.push(&id("a"), HEARTBEAT), Err(PushError::Overflow(id("a"))));
+        assert_eq!(streams.push(A, HEARTBEAT), Err(PushError::Overflow(A)));
         assert_eq!(streams.count(), 0);
     }
 
     #[tokio::test]
     async fn a_heartbeat_reaches_every_stream() {
         let streams = Streams::new();
-        let mut stream = streams.open(&id("a")).expect("free");
-        assert_eq!(streams.beat(), [id("a")]);
+        let mut stream = streams.open(A).expect("free");
+        assert_eq!(streams.beat(), [A]);
         assert_eq!(next(&mut stream).await, Some(HEARTBEAT));
     }
 
     #[tokio::test]
     async fn no_stream_begins_after_all_were_closed() {
         let streams = Streams::new();
-        let mut stream = streams.open(&id("a")).expect("free");
+        let mut stream = streams.open(A).expect("free");
         streams.close_all();
         assert_eq!(next(&mut stream).await, None);
-        assert_eq!(streams.open(&id("b")).err(), Some(OpenError::Stopping));
+        assert_eq!(streams.open(B).err(), Some(OpenError::Stopping));
     }
 }

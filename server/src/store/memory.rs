@@ -28,17 +28,17 @@ impl MemoryStore {
     pub(crate) fn insert(&self, id: SessionId, session: Session) -> Result<SessionId, StoreError> {
         self.take_place()?;
         let entry = Entry { session, seen: Instant::now() };
-        let before = self.shards.of(id.as_str()).lock().insert(id.clone(), entry);
+        let before = self.shards.of(id).lock().insert(id, entry);
         if before.is_some() {
             self.free_places(1);
         }
         Ok(id)
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<Session> {
+    pub(crate) fn find(&self, id: SessionId) -> Option<Session> {
         let now = Instant::now();
         let mut shard = self.shards.of(id).lock();
-        let entry = shard.get_mut(id)?;
+        let entry = shard.get_mut(&id)?;
         if self.is_stale(entry, now) {
             return None; // the sweep takes it, and ends what hangs on it
         }
@@ -46,8 +46,8 @@ impl MemoryStore {
         Some(entry.session)
     }
 
-    pub(crate) fn remove(&self, id: &str) -> bool {
-        let removed = self.shards.of(id).lock().remove(id);
+    pub(crate) fn remove(&self, id: SessionId) -> bool {
+        let removed = self.shards.of(id).lock().remove(&id);
         let Some(entry) = removed else {
             return false;
         };
@@ -95,42 +95,42 @@ mod tests {
 
     const SESSION: Session = Session { version: ProtocolVersion::LATEST };
     const TTL: Duration = Duration::from_secs(60);
-
-    fn insert(store: &MemoryStore, id: &str) -> Result<SessionId, StoreError> {
-        store.insert(id.into(), SESSION)
-    }
+    const A: SessionId = SessionId::of(0xa);
+    const B: SessionId = SessionId::of(0xb);
+    const C: SessionId = SessionId::of(0xc);
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lives_as_long_as_it_is_used() {
         let store = MemoryStore::new(10, TTL);
-        insert(&store, "used").expect("room");
-        insert(&store, "idle").expect("room");
+        let (used, idle) = (A, B);
+        store.insert(used, SESSION).expect("room");
+        store.insert(idle, SESSION).expect("room");
         tokio::time::advance(TTL / 2).await;
-        assert_eq!(store.find("used"), Some(SESSION));
+        assert_eq!(store.find(used), Some(SESSION));
         tokio::time::advance(TTL / 2).await;
-        assert_eq!(store.find("idle"), None);
-        assert_eq!(store.sweep(), ["idle".into()]);
-        assert_eq!((store.find("used"), store.count()), (Some(SESSION), 1));
+        assert_eq!(store.find(idle), None);
+        assert_eq!(store.sweep(), [idle]);
+        assert_eq!((store.find(used), store.count()), (Some(SESSION), 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stale_session_cannot_be_ended_once_more() {
         let store = MemoryStore::new(10, TTL);
-        insert(&store, "a").expect("room");
+        store.insert(A, SESSION).expect("room");
         tokio::time::advance(TTL).await;
-        assert!(!store.remove("a"));
+        assert!(!store.remove(A));
         assert_eq!((store.sweep(), store.count()), (vec![], 0));
     }
 
     #[tokio::test]
     async fn the_limit_holds_and_an_ended_session_makes_room() {
         let store = MemoryStore::new(2, TTL);
-        for id in ["a", "b"] {
-            insert(&store, id).expect("room");
+        for id in [A, B] {
+            store.insert(id, SESSION).expect("room");
         }
-        assert!(matches!(insert(&store, "c"), Err(StoreError::Full { limit: 2 })));
-        assert!(store.remove("a"));
-        assert!(!store.remove("a"));
-        insert(&store, "c").expect("room again");
+        assert!(matches!(store.insert(C, SESSION), Err(StoreError::Full { limit: 2 })));
+        assert!(store.remove(A));
+        assert!(!store.remove(A));
+        store.insert(C, SESSION).expect("room again");
     }
 }

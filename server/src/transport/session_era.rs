@@ -41,9 +41,8 @@ pub(crate) async fn get(server: &Arc<Server>, headers: &HeaderMap) -> Result<Rep
     if !accept::names_events(headers) {
         return Err(Refusal::NotAStreamRequest);
     }
-    let id = session_header(headers)?.ok_or(Refusal::SessionMissing)?;
-    require(server, headers).await?;
-    let stream = server.streams.open(&id.into())?;
+    let (id, _) = require(server, headers).await?;
+    let stream = server.streams.open(id)?;
     // Once more: a DELETE that came between would not have found the stream to close.
     require(server, headers).await?;
     Ok(reply::stream(stream))
@@ -51,8 +50,7 @@ pub(crate) async fn get(server: &Arc<Server>, headers: &HeaderMap) -> Result<Rep
 
 /// DELETE: the end of a session and of its stream.
 pub(crate) async fn delete(server: &Arc<Server>, headers: &HeaderMap) -> Result<Reply, Refusal> {
-    let id = session_header(headers)?.ok_or(Refusal::SessionMissing)?;
-    require(server, headers).await?;
+    let (id, _) = require(server, headers).await?;
     if !server.store.remove(id).await? {
         return Err(Refusal::SessionUnknown);
     }
@@ -77,7 +75,7 @@ async fn take(
             single(server, accepts, message).await
         }
         Envelope::Batch(messages) => {
-            let session = require(server, headers).await?;
+            let (_, session) = require(server, headers).await?;
             check_batch(server, session, messages)?;
             batch(server, accepts, messages).await
         }
@@ -109,11 +107,17 @@ fn check_id(message: &Message<'_>) -> Result<(), Refusal> {
 /// The session that a request names. No request but `initialize` goes without one. The version that
 /// the header names has to be one that this server speaks; that it is the settled one is a SHOULD
 /// of the client, and what was settled holds anyway (basic/transports, protocol version header).
-async fn require(server: &Server, headers: &HeaderMap) -> Result<Session, Refusal> {
+async fn require(server: &Server, headers: &HeaderMap) -> Result<(SessionId, Session), Refusal> {
     check_version(headers)?;
     let id = session_header(headers)?.ok_or(Refusal::SessionMissing)?;
+    find(server, id).await
+}
+
+/// The living session of that name. A name that this server never gave out does not reach the store.
+async fn find(server: &Server, name: &str) -> Result<(SessionId, Session), Refusal> {
+    let id = name.parse().map_err(|_| Refusal::SessionUnknown)?;
     let session = server.store.find(id).await?;
-    session.ok_or(Refusal::SessionUnknown)
+    session.map(|session| (id, session)).ok_or(Refusal::SessionUnknown)
 }
 
 fn session_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
@@ -153,8 +157,8 @@ async fn initialize(
     message: &Message<'_>,
 ) -> Result<Reply, Refusal> {
     if let Some(id) = session_header(headers)? {
-        let known = server.store.find(id).await?;
-        return Err(known.map_or(Refusal::SessionUnknown, |_| Refusal::SessionInitialized));
+        find(server, id).await?;
+        return Err(Refusal::SessionInitialized);
     }
     let version = match methods::negotiate(message) {
         Ok(version) => version,
@@ -164,11 +168,11 @@ async fn initialize(
     server.stats.sessions_created.increase();
     let result = Ok(methods::initialized(version));
     let reply = one(accepts, write(server, message, &result));
-    Ok(with_session(reply, &id))
+    Ok(with_session(reply, id))
 }
 
-fn with_session(mut reply: Reply, id: &SessionId) -> Reply {
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+fn with_session(mut reply: Reply, id: SessionId) -> Reply {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         reply.headers_mut().insert(SESSION_ID, value);
     }
     reply
