@@ -3,6 +3,7 @@
 //! It is a black box to the rest of Squall: it depends on the model alone, and a drill knows it
 //! only by what it says on the wire.
 
+mod bus;
 mod config;
 mod listener;
 mod methods;

@@ -1,5 +1,7 @@
 //! What each JSON-RPC method does, apart from how its answer travels.
 
+mod lists;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -8,10 +10,10 @@ use serde_json::value::RawValue;
 use squall_model::mcp::envelope::Message;
 use squall_model::mcp::era::ProtocolVersion;
 
-use crate::pages;
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
-use crate::tools::{Call, Progress, Tool, ToolResult};
+use crate::tools::{Call, Caller, Tool, ToolResult};
+use lists::{List, ListPage};
 
 const INSTRUCTIONS: &str = "A test server for chaos drills. Its tools are safe to call at will.";
 
@@ -26,8 +28,8 @@ pub(crate) enum Success {
     Empty {},
     /// `initialize`.
     Initialize(InitializeResult),
-    /// `tools/list`.
-    Tools(ToolsPage),
+    /// `tools/list` and the other lists.
+    List(ListPage),
     /// `tools/call`.
     Call(ToolResult),
 }
@@ -43,12 +45,14 @@ pub(crate) struct InitializeResult {
 
 #[derive(Serialize)]
 struct Capabilities {
-    tools: ToolsCapability,
+    tools: ListCapability,
+    resources: ListCapability,
+    prompts: ListCapability,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToolsCapability {
+struct ListCapability {
     list_changed: bool,
 }
 
@@ -58,13 +62,12 @@ struct ServerInfo {
     version: &'static str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ToolsPage {
-    tools: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
+/// The lists never change, and `trigger-notification` says that they did.
+const CAPABILITIES: Capabilities = Capabilities {
+    tools: ListCapability { list_changed: true },
+    resources: ListCapability { list_changed: true },
+    prompts: ListCapability { list_changed: true },
+};
 
 /// A request after its parameters were read.
 pub(crate) enum Begun {
@@ -81,10 +84,16 @@ pub(crate) struct ToolCall {
     pub(crate) progress_token: Option<Box<RawValue>>,
 }
 
-#[derive(Default, Deserialize)]
-struct ListParams<'a> {
-    #[serde(borrow, default)]
-    cursor: Option<Cow<'a, str>>,
+#[derive(Deserialize)]
+struct ResourceParams<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct PromptParams<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +125,7 @@ pub(crate) fn negotiate(message: &Message<'_>) -> Result<ProtocolVersion, RpcErr
 pub(crate) fn initialized(version: ProtocolVersion) -> Success {
     Success::Initialize(InitializeResult {
         protocol_version: version.as_str(),
-        capabilities: Capabilities { tools: ToolsCapability { list_changed: false } },
+        capabilities: CAPABILITIES,
         server_info: ServerInfo { name: "squall-server", version: env!("CARGO_PKG_VERSION") },
         instructions: INSTRUCTIONS,
     })
@@ -126,7 +135,12 @@ pub(crate) fn initialized(version: ProtocolVersion) -> Success {
 pub(crate) fn begin(server: &Server, message: &Message<'_>) -> Result<Begun, RpcError> {
     match message.method.as_deref().unwrap_or_default() {
         "ping" => Ok(Begun::Done(Success::Empty {})),
-        "tools/list" => list_tools(server, message).map(Begun::Done),
+        "tools/list" => list(List::Tools, server, message),
+        "resources/list" => list(List::Resources, server, message),
+        "resources/templates/list" => list(List::ResourceTemplates, server, message),
+        "prompts/list" => list(List::Prompts, server, message),
+        "resources/read" => Err(read_resource(message)),
+        "prompts/get" => Err(get_prompt(message)),
         "tools/call" => read_call(message).map(Begun::Call),
         method => Err(RpcError::new(
             rpc::METHOD_NOT_FOUND,
@@ -135,21 +149,32 @@ pub(crate) fn begin(server: &Server, message: &Message<'_>) -> Result<Begun, Rpc
     }
 }
 
-fn list_tools(server: &Server, message: &Message<'_>) -> Outcome {
-    let params: ListParams<'_> = match message.params {
-        Some(params) => read_params("tools/list", params)?,
-        None => ListParams::default(),
+fn list(list: List, server: &Server, message: &Message<'_>) -> Result<Begun, RpcError> {
+    lists::page(list, server, message).map(Success::List).map(Begun::Done)
+}
+
+/// There are no resources here (server/resources, error handling).
+fn read_resource(message: &Message<'_>) -> RpcError {
+    let params: Result<ResourceParams<'_>, _> = require_params("resources/read", message);
+    let unknown = |params: ResourceParams<'_>| {
+        let text = format!("resource not found: `{}`", clip(&params.uri));
+        RpcError::new(rpc::RESOURCE_NOT_FOUND, text)
     };
-    let page = pages::page(&server.definitions, params.cursor.as_deref(), server.config.page_size);
-    let page = page.map_err(|error| RpcError::invalid_params(error.to_string()))?;
-    Ok(Success::Tools(ToolsPage { tools: page.items.to_vec(), next_cursor: page.next_cursor }))
+    params.map_or_else(|error| error, unknown)
+}
+
+/// There are no prompts here (server/prompts, error handling).
+fn get_prompt(message: &Message<'_>) -> RpcError {
+    let params: Result<PromptParams<'_>, _> = require_params("prompts/get", message);
+    let unknown = |params: PromptParams<'_>| {
+        let name = clip(&params.name);
+        RpcError::invalid_params(format!("unknown prompt `{name}`: this server has none"))
+    };
+    params.map_or_else(|error| error, unknown)
 }
 
 fn read_call(message: &Message<'_>) -> Result<ToolCall, RpcError> {
-    let params = message.params.ok_or_else(|| {
-        RpcError::invalid_params("tools/call needs `params` with a tool's `name`")
-    })?;
-    let params: CallParams<'_> = read_params("tools/call", params)?;
+    let params: CallParams<'_> = require_params("tools/call", message)?;
     let tool = Tool::named(&params.name).ok_or_else(|| unknown_tool(&params.name))?;
     let call = tool.call(params.arguments);
     let token = params.meta.and_then(|meta| meta.progress_token);
@@ -157,6 +182,14 @@ fn read_call(message: &Message<'_>) -> Result<ToolCall, RpcError> {
         call: call.map_err(|error| RpcError::invalid_params(error.to_string()))?,
         progress_token: token.filter(|raw| rpc::is_valid_id(raw)).map(ToOwned::to_owned),
     })
+}
+
+fn require_params<'a, P: Deserialize<'a>>(
+    method: &str,
+    message: &Message<'a>,
+) -> Result<P, RpcError> {
+    let missing = || RpcError::invalid_params(format!("{method} needs `params`"));
+    read_params(method, message.params.ok_or_else(missing)?)
 }
 
 fn read_params<'a, P: Deserialize<'a>>(method: &str, raw: &'a RawValue) -> Result<P, RpcError> {
@@ -172,10 +205,10 @@ fn unknown_tool(name: &str) -> RpcError {
 
 /// Runs a tool call. One that takes time is a task of its own, because a client that disconnects
 /// does not cancel it (basic/transports, sending messages to the server).
-pub(crate) async fn run(server: &Arc<Server>, call: Call, progress: Progress) -> Outcome {
+pub(crate) async fn run(server: &Arc<Server>, call: Call, caller: Caller) -> Outcome {
     server.stats.calls_of(call.tool()).increase();
     if call.is_quick() {
-        return Ok(Success::Call(call.run(server, progress).await));
+        return Ok(Success::Call(call.run(server, caller).await));
     }
     let permit = Arc::clone(&server.calls).try_acquire_owned();
     let permit = permit.map_err(|_| busy(server.config.max_calls))?;
@@ -183,7 +216,7 @@ pub(crate) async fn run(server: &Arc<Server>, call: Call, progress: Progress) ->
     let task = async move {
         let _permit = permit;
         tokio::select! {
-            result = call.run(&owner, progress) => result,
+            result = call.run(&owner, caller) => result,
             () = owner.abort.cancelled() => ToolResult::failure("the server shuts down"),
         }
     };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// JSON-RPC 2.0, section 5.1: the body is not JSON.
 pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -14,6 +14,8 @@ pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 pub(crate) const INVALID_PARAMS: i32 = -32602;
 /// The server failed by itself.
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
+/// A resource that does not exist (server/resources, error handling).
+pub(crate) const RESOURCE_NOT_FOUND: i32 = -32002;
 /// The server's own: refused for what stands outside the message.
 pub(crate) const SERVER_ERROR: i32 = -32000;
 /// The server's own: the session is not known, as the TypeScript SDK numbers it.
@@ -52,7 +54,8 @@ struct Answer<'a, R> {
 struct Notification<'a, P> {
     jsonrpc: &'static str,
     method: &'static str,
-    params: &'a P,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a P>,
 }
 
 /// An answer to the request of that id.
@@ -72,7 +75,15 @@ pub(crate) fn error(id: Option<&RawValue>, error: &RpcError) -> Bytes {
 
 /// A message from the server that wants no answer.
 pub(crate) fn notification<P: Serialize>(method: &'static str, params: &P) -> Bytes {
-    write(&Notification { jsonrpc: "2.0", method, params })
+    write(&Notification { jsonrpc: "2.0", method, params: Some(params) })
+}
+
+/// The same, as a part of something larger, and with parameters or without.
+pub(crate) fn raw_notification<P: Serialize>(
+    method: &'static str,
+    params: Option<&P>,
+) -> Box<RawValue> {
+    to_raw_value(&Notification { jsonrpc: "2.0", method, params }).unwrap_or_default()
 }
 
 fn write<T: Serialize>(message: &T) -> Bytes {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::stats::Stats;
 use crate::store::Store;
@@ -19,6 +20,7 @@ pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) bus: Bus,
     pub(crate) stats: Stats,
     pub(crate) started: Instant,
     /// The tools as `tools/list` shows them.
@@ -38,9 +40,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(config: Config) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let streams = Streams::new();
         Arc::new(Self {
+            bus: Bus::local(&streams),
             store: Store::memory(config.max_sessions, config.session_ttl),
-            streams: Streams::new(),
+            streams,
             stats: Stats::default(),
             started: Instant::now(),
             definitions: Tool::ALL.into_iter().map(Tool::definition).collect(),

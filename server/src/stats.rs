@@ -14,6 +14,8 @@ pub(crate) struct Stats {
     pub(crate) errors: Counter,
     pub(crate) sessions_created: Counter,
     pub(crate) sessions_closed: Counter,
+    pub(crate) notifications_sent: Counter,
+    pub(crate) notifications_failed: Counter,
     calls: [Counter; Tool::ALL.len()],
 }
 

@@ -91,6 +91,19 @@ impl Streams {
         }
     }
 
+    /// Pushes one encoded event to every stream, and says how many took it.
+    pub(crate) fn push_all(&self, event: &Bytes) -> usize {
+        let mut reached = 0;
+        for shard in self.shards.iter() {
+            shard.lock().retain(|_, writer| {
+                let is_taken = writer.events.try_send(event.clone()).is_ok();
+                reached += usize::from(is_taken);
+                is_taken
+            });
+        }
+        reached
+    }
+
     /// Ends a session's stream once what is queued went out.
     pub(crate) fn close(&self, session: SessionId) {
         self.shards.of(session).lock().remove(&session);
@@ -106,11 +119,16 @@ impl Streams {
 
     /// Sends a comment down every stream, and names the sessions that have one.
     pub(crate) fn beat(&self) -> Vec<SessionId> {
+        self.push_all(&HEARTBEAT);
+        self.sessions()
+    }
+
+    /// The sessions that have a stream.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
         let mut sessions = Vec::new();
         for shard in self.shards.iter() {
             sessions.extend(shard.lock().keys().copied());
         }
-        sessions.retain(|session| self.push(*session, HEARTBEAT).is_ok());
         sessions
     }
 
@@ -218,6 +236,18 @@ mod tests {
         }
         assert_eq!(streams.push(A, HEARTBEAT), Err(PushError::Overflow(A)));
         assert_eq!(streams.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_for_all_reaches_all_but_those_who_fell_behind() {
+        let streams = Streams::new();
+        let (mut keen, _slow) = (streams.open(A).expect("free"), streams.open(B).expect("free"));
+        for _ in 0..QUEUE {
+            streams.push(B, HEARTBEAT).expect("room");
+        }
+        assert_eq!(streams.push_all(&"1".into()), 1);
+        assert_eq!(next(&mut keen).await, Some("1".into()));
+        assert_eq!(streams.sessions(), [A]);
     }
 
     #[tokio::test]

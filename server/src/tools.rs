@@ -4,6 +4,7 @@ mod fast_echo;
 mod fetch_data;
 mod get_server_stats;
 mod slow_computation;
+mod trigger_notification;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::rpc;
 use crate::server::Server;
+use crate::store::SessionId;
 
 /// A tool of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,7 @@ pub(crate) enum Tool {
     SlowComputation,
     FetchData,
     GetServerStats,
+    TriggerNotification,
 }
 
 /// A call with arguments that were found valid.
@@ -33,6 +36,7 @@ pub(crate) enum Call {
     SlowComputation(slow_computation::Arguments),
     FetchData(fetch_data::Arguments),
     GetServerStats(get_server_stats::Arguments),
+    TriggerNotification(trigger_notification::Arguments),
 }
 
 /// Arguments that a tool does not take.
@@ -44,8 +48,13 @@ pub(crate) struct InvalidArguments {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::FastEcho, Self::SlowComputation, Self::FetchData, Self::GetServerStats];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::FastEcho,
+        Self::SlowComputation,
+        Self::FetchData,
+        Self::GetServerStats,
+        Self::TriggerNotification,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -53,6 +62,7 @@ impl Tool {
             Self::SlowComputation => "slow-computation",
             Self::FetchData => "fetch-data",
             Self::GetServerStats => "get-server-stats",
+            Self::TriggerNotification => "trigger-notification",
         }
     }
 
@@ -71,14 +81,27 @@ impl Tool {
             Self::GetServerStats => {
                 (get_server_stats::DESCRIPTION, get_server_stats::input_schema())
             }
+            Self::TriggerNotification => {
+                (trigger_notification::DESCRIPTION, trigger_notification::input_schema())
+            }
         };
         let definition = Definition {
             name: self.name(),
             description,
             input_schema,
-            annotations: Annotations { read_only_hint: true, open_world_hint: false },
+            annotations: self.annotations(),
         };
         to_raw_value(&definition).unwrap_or_default()
+    }
+
+    fn annotations(self) -> Annotations {
+        let (read_only, destructive) = match self {
+            Self::TriggerNotification => (false, Some(false)),
+            Self::FastEcho | Self::SlowComputation | Self::FetchData | Self::GetServerStats => {
+                (true, None)
+            }
+        };
+        Annotations { read_only, destructive, open_world: false }
     }
 
     /// Reads the arguments of a call; none at all are an empty object.
@@ -89,6 +112,7 @@ impl Tool {
             Self::SlowComputation => self.read(text).map(Call::SlowComputation),
             Self::FetchData => self.read(text).map(Call::FetchData),
             Self::GetServerStats => self.read(text).map(Call::GetServerStats),
+            Self::TriggerNotification => self.read(text).map(Call::TriggerNotification),
         }
     }
 
@@ -104,6 +128,7 @@ impl Call {
             Self::SlowComputation(_) => Tool::SlowComputation,
             Self::FetchData(_) => Tool::FetchData,
             Self::GetServerStats(_) => Tool::GetServerStats,
+            Self::TriggerNotification(_) => Tool::TriggerNotification,
         }
     }
 
@@ -111,18 +136,21 @@ impl Call {
     pub(crate) fn is_quick(&self) -> bool {
         match self {
             Self::FastEcho(_) | Self::GetServerStats(_) => true,
-            Self::SlowComputation(_) | Self::FetchData(_) => false,
+            Self::SlowComputation(_) | Self::FetchData(_) | Self::TriggerNotification(_) => false,
         }
     }
 
-    pub(crate) async fn run(self, server: &Arc<Server>, progress: Progress) -> ToolResult {
+    pub(crate) async fn run(self, server: &Arc<Server>, caller: Caller) -> ToolResult {
         match self {
             Self::FastEcho(arguments) => fast_echo::run(arguments),
             Self::SlowComputation(arguments) => {
-                slow_computation::run(arguments, server, progress).await
+                slow_computation::run(arguments, server, caller.progress).await
             }
-            Self::FetchData(arguments) => fetch_data::run(arguments, &progress).await,
+            Self::FetchData(arguments) => fetch_data::run(arguments, &caller.progress).await,
             Self::GetServerStats(arguments) => get_server_stats::run(arguments, server).await,
+            Self::TriggerNotification(arguments) => {
+                trigger_notification::run(arguments, server, &caller).await
+            }
         }
     }
 }
@@ -137,10 +165,14 @@ struct Definition {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Annotations {
-    read_only_hint: bool,
-    open_world_hint: bool,
+    #[serde(rename = "readOnlyHint")]
+    read_only: bool,
+    /// Means something where a tool changes something alone (server/tools, tool annotations).
+    #[serde(rename = "destructiveHint", skip_serializing_if = "Option::is_none")]
+    destructive: Option<bool>,
+    #[serde(rename = "openWorldHint")]
+    open_world: bool,
 }
 
 /// What a tool gives back (server/tools, tool result): one text.
@@ -165,6 +197,19 @@ impl ToolResult {
 
     pub(crate) fn failure(text: impl Into<String>) -> Self {
         Self { is_error: true, ..Self::text(text.into()) }
+    }
+}
+
+/// Who makes a call.
+pub(crate) struct Caller {
+    pub(crate) session: SessionId,
+    pub(crate) progress: Progress,
+}
+
+impl Caller {
+    /// One who wants to hear of nothing but the result.
+    pub(crate) fn of(session: SessionId) -> Self {
+        Self { session, progress: Progress::default() }
     }
 }
 
@@ -226,6 +271,10 @@ mod tests {
             (Tool::FetchData, r#"{"delay_ms":0,"url":"x"}"#),
             (Tool::FetchData, r#"{"delay_ms":10000}"#),
             (Tool::GetServerStats, "{}"),
+            (Tool::TriggerNotification, r#"{"kind":"tools"}"#),
+            (Tool::TriggerNotification, r#"{"kind":"prompts","to":"session"}"#),
+            (Tool::TriggerNotification, r#"{"kind":"custom"}"#),
+            (Tool::TriggerNotification, r#"{"kind":"custom","data":{"a":[1]}}"#),
         ] {
             assert!(call(tool, arguments).is_ok(), "{tool:?} {arguments}");
         }
@@ -245,6 +294,12 @@ mod tests {
             (Tool::FetchData, r#"{"delay":1}"#, "`delay_ms`"),
             (Tool::GetServerStats, r#"{"x":1}"#, "unknown field `x`"),
             (Tool::GetServerStats, "7", "expected"),
+            (Tool::TriggerNotification, "{}", "missing field `kind`"),
+            (Tool::TriggerNotification, r#"{"kind":"x"}"#, "unknown variant `x`"),
+            (Tool::TriggerNotification, r#"{"kind":"tools","to":"b"}"#, "unknown variant `b`"),
+            (Tool::TriggerNotification, r#"{"kind":"tools","data":{}}"#, "kind `custom` only"),
+            (Tool::TriggerNotification, r#"{"kind":"custom","data":[]}"#, "a JSON object"),
+            (Tool::TriggerNotification, r#"{"kind":"custom","x":1}"#, "unknown field `x`"),
         ] {
             let error = call(tool, arguments).expect_err(arguments);
             assert!(error.contains(expected), "{arguments}: {error}");

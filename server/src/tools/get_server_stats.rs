@@ -37,6 +37,10 @@ pub(super) async fn run(Arguments {}: Arguments, server: &Arc<Server>) -> ToolRe
             "created": stats.sessions_created.value(),
             "closed": stats.sessions_closed.value(),
         },
+        "notifications": {
+            "sent": stats.notifications_sent.value(),
+            "failed": stats.notifications_failed.value(),
+        },
         "open_streams": server.streams.count(),
         "tool_calls": calls_by_tool(server),
         "memory": { "rss_bytes": resident_memory() },

@@ -19,7 +19,7 @@ use crate::rpc;
 use crate::server::Server;
 use crate::store::{Session, SessionId};
 use crate::streams::EventStream;
-use crate::tools::Progress;
+use crate::tools::{Caller, Progress};
 
 /// POST: one message, or a batch, from the client.
 pub(crate) async fn post(
@@ -71,13 +71,13 @@ async fn take(
             initialize(server, headers, accepts, message).await
         }
         Envelope::Single(message) => {
-            require(server, headers).await?;
-            single(server, accepts, message).await
+            let (id, _) = require(server, headers).await?;
+            single(server, id, accepts, message).await
         }
         Envelope::Batch(messages) => {
-            let (_, session) = require(server, headers).await?;
+            let (id, session) = require(server, headers).await?;
             check_batch(server, session, messages)?;
-            batch(server, accepts, messages).await
+            batch(server, id, accepts, messages).await
         }
     }
 }
@@ -180,6 +180,7 @@ fn with_session(mut reply: Reply, id: SessionId) -> Reply {
 
 async fn single(
     server: &Arc<Server>,
+    session: SessionId,
     accepts: Accepts,
     message: &Message<'_>,
 ) -> Result<Reply, Refusal> {
@@ -187,9 +188,11 @@ async fn single(
         return Ok(reply::empty(StatusCode::ACCEPTED));
     }
     match methods::begin(server, message) {
-        Ok(Begun::Call(call)) if streams(accepts, &call) => Ok(stream(server, message, call)),
+        Ok(Begun::Call(call)) if streams(accepts, &call) => {
+            Ok(stream(server, session, message, call))
+        }
         begun => {
-            let outcome = finish(server, begun).await;
+            let outcome = finish(server, session, begun).await;
             Ok(one(accepts, write(server, message, &outcome)))
         }
     }
@@ -203,25 +206,35 @@ fn streams(accepts: Accepts, call: &ToolCall) -> bool {
 }
 
 /// Answers at once with a stream, on which the call's progress and then its result go out.
-fn stream(server: &Arc<Server>, message: &Message<'_>, call: ToolCall) -> Reply {
+fn stream(
+    server: &Arc<Server>,
+    session: SessionId,
+    message: &Message<'_>,
+    call: ToolCall,
+) -> Reply {
     let (events, body) = EventStream::of_one_answer();
     let ToolCall { call, progress_token } = call;
     let progress =
         progress_token.map(|token| Progress::to(token, events.clone())).unwrap_or_default();
+    let caller = Caller { session, progress };
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {
-        let outcome = methods::run(&owner, call, progress).await;
+        let outcome = methods::run(&owner, call, caller).await;
         let answer = write_for(&owner, id.as_deref(), &outcome);
         let _ = events.send(event(&answer)).await; // the client may be gone
     });
     reply::stream(body)
 }
 
-async fn finish(server: &Arc<Server>, begun: Result<Begun, rpc::RpcError>) -> Outcome {
+async fn finish(
+    server: &Arc<Server>,
+    session: SessionId,
+    begun: Result<Begun, rpc::RpcError>,
+) -> Outcome {
     match begun? {
         Begun::Done(success) => Ok(success),
-        Begun::Call(call) => methods::run(server, call.call, Progress::default()).await,
+        Begun::Call(call) => methods::run(server, call.call, Caller::of(session)).await,
     }
 }
 
@@ -246,12 +259,13 @@ fn check_batch(server: &Server, session: Session, messages: &[Message<'_>]) -> R
 /// Answers the requests of a batch together, as JSON-RPC has it (section 6).
 async fn batch(
     server: &Arc<Server>,
+    session: SessionId,
     accepts: Accepts,
     messages: &[Message<'_>],
 ) -> Result<Reply, Refusal> {
     let requests = messages.iter().filter(|one| one.kind == Kind::Request);
     let answers = requests.map(|message| async {
-        let outcome = finish(server, methods::begin(server, message)).await;
+        let outcome = finish(server, session, methods::begin(server, message)).await;
         write(server, message, &outcome)
     });
     let answers = join_all(answers).await;

@@ -3,6 +3,8 @@
 mod batches;
 mod hostile;
 mod lifecycle;
+mod lists;
+mod notifications;
 mod refusals;
 mod sessions;
 mod streams;

@@ -24,8 +24,9 @@ async fn the_version_is_negotiated() {
         let result = server.post(initialize(asked)).send().await.result();
         assert_eq!(result["protocolVersion"], settled, "{asked}");
         assert_eq!(result["serverInfo"]["name"], "squall-server");
-        assert!(result["capabilities"]["tools"].is_object());
-        assert!(result["capabilities"].get("prompts").is_none());
+        for list in ["tools", "resources", "prompts"] {
+            assert_eq!(result["capabilities"][list], json!({ "listChanged": true }), "{list}");
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use squall_model::mcp::header::{EVENT_STREAM, JSON};
 
 use crate::world::*;
 
-const NAMES: [&str; 4] = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"];
+const NAMES: [&str; 5] =
+    ["fast-echo", "slow-computation", "fetch-data", "get-server-stats", "trigger-notification"];
 
 #[tokio::test]
 async fn the_tools_are_listed_with_their_schemas() {
@@ -23,7 +24,9 @@ async fn the_tools_are_listed_with_their_schemas() {
     assert_eq!(names, NAMES);
     for tool in tools {
         assert_eq!(tool["inputSchema"]["type"], "object");
-        assert_eq!(tool["annotations"]["readOnlyHint"], true);
+        let changes_something = tool["name"] == "trigger-notification";
+        assert_eq!(tool["annotations"]["readOnlyHint"], !changes_something);
+        assert_ne!(tool["annotations"]["destructiveHint"], true);
     }
     assert!(result.get("nextCursor").is_none());
 }
@@ -49,7 +52,7 @@ async fn the_pages_of_the_list_put_together_are_the_list() {
 async fn a_cursor_that_was_never_given_is_invalid() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
-    for cursor in [json!("nonsense"), json!(7), json!("after-4")] {
+    for cursor in [json!("nonsense"), json!(7), json!("after-5")] {
         let body = request("tools/list", &json!({ "cursor": cursor }));
         server.post(body).session(&id).send().await.refuses(200, -32602, "");
     }

@@ -15,7 +15,8 @@ from mcp import Client, MCPError
 
 # Every wait ends: the longest call of the checks takes well under a second.
 DEADLINE = 60.0
-TOOLS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"]
+READERS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"]
+TOOLS = [*READERS, "trigger-notification"]
 
 
 def client(url: str, mode: str = "legacy") -> Client:
@@ -33,8 +34,8 @@ async def initializes_a_session(url: str) -> None:
     async with client(url) as peer:
         assert peer.server_info.name == "squall-server", peer.server_info
         assert peer.protocol_version == "2025-11-25", peer.protocol_version
-        assert peer.server_capabilities.tools is not None
-        assert peer.server_capabilities.prompts is None
+        for list_of in ["tools", "resources", "prompts"]:
+            assert getattr(peer.server_capabilities, list_of).list_changed, list_of
 
 
 async def falls_back_to_a_session_when_it_probes_for_the_stateless_era(url: str) -> None:
@@ -49,7 +50,8 @@ async def lists_the_tools_with_their_schemas(url: str) -> None:
         listed = await peer.list_tools()
         assert [tool.name for tool in listed.tools] == TOOLS, listed
         assert all(tool.input_schema["type"] == "object" for tool in listed.tools)
-        assert all(tool.annotations.read_only_hint for tool in listed.tools)
+        readers = [tool.name for tool in listed.tools if tool.annotations.read_only_hint]
+        assert readers == READERS, listed
 
 
 async def calls_fast_echo(url: str) -> None:

@@ -13,7 +13,8 @@ import {
 
 // Every wait ends: the longest call of the checks takes well under a second.
 const DEADLINE = 60_000;
-const TOOLS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"];
+const READERS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"];
+const TOOLS = [...READERS, "trigger-notification"];
 
 /** Connects, lets `use` have the client, and closes it whatever happened. */
 async function connected(url, use, options) {
@@ -53,8 +54,9 @@ const CHECKS = {
     await connected(url, async (client, transport) => {
       assert.equal(client.getServerVersion().name, "squall-server");
       assert.equal(transport.protocolVersion, "2025-11-25");
-      assert.ok(client.getServerCapabilities().tools);
-      assert.equal(client.getServerCapabilities().prompts, undefined);
+      for (const list of ["tools", "resources", "prompts"]) {
+        assert.equal(client.getServerCapabilities()[list].listChanged, true, list);
+      }
       assert.match(transport.sessionId, /^[\x21-\x7e]+$/);
     });
   },
@@ -78,7 +80,8 @@ const CHECKS = {
       const { tools } = await client.listTools();
       assert.deepEqual(tools.map((tool) => tool.name), TOOLS);
       assert.ok(tools.every((tool) => tool.inputSchema.type === "object"));
-      assert.ok(tools.every((tool) => tool.annotations.readOnlyHint));
+      const readers = tools.filter((tool) => tool.annotations.readOnlyHint);
+      assert.deepEqual(readers.map((tool) => tool.name), READERS);
     });
   },
 

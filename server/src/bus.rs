@@ -1,0 +1,92 @@
+//! The way of a notification to the open streams: to all of them, or to those of one session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use squall_model::mcp::sse;
+
+use crate::store::SessionId;
+use crate::streams::Streams;
+
+/// Who a notification is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Target {
+    /// Every open stream.
+    All,
+    /// The stream of one session.
+    Session(SessionId),
+}
+
+/// How far a notification came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Streams of this replica that took it.
+    pub(crate) streams: usize,
+    /// Replicas that received it, this one included.
+    pub(crate) replicas: usize,
+}
+
+/// A notification that did not go out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {}
+
+/// Where notifications go.
+pub(crate) enum Bus {
+    /// To the streams of this process.
+    Local(Arc<Streams>),
+}
+
+#[expect(clippy::unused_async, reason = "a bus across the network waits and fails")]
+impl Bus {
+    pub(crate) fn local(streams: &Arc<Streams>) -> Self {
+        Self::Local(Arc::clone(streams))
+    }
+
+    /// Sends a message to the streams that it is for.
+    pub(crate) async fn publish(
+        &self,
+        target: Target,
+        message: &RawValue,
+    ) -> Result<Reach, PublishError> {
+        match self {
+            Self::Local(streams) => {
+                let reached = deliver(streams, target, message);
+                Ok(Reach { streams: reached, replicas: 1 })
+            }
+        }
+    }
+}
+
+/// Pushes a message to the streams of this process that it is for, and says how many took it.
+fn deliver(streams: &Streams, target: Target, message: &RawValue) -> usize {
+    let event = event(message);
+    match target {
+        Target::All => streams.push_all(&event),
+        Target::Session(session) => usize::from(streams.push(session, event).is_ok()),
+    }
+}
+
+/// A message as an event of one line. A line break between two tokens of JSON is white space like any
+/// other, but a lone CR would end a line of the event (HTML, section 9.2.5).
+fn event(message: &RawValue) -> Bytes {
+    sse::encode(None, &message.get().replace(['\r', '\n'], " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(message: &str, expected: &str) {
+        let raw = RawValue::from_string(message.to_owned()).expect(message);
+        assert_eq!(event(&raw), format!("event: message\ndata: {expected}\n\n"));
+    }
+
+    #[test]
+    fn an_event_has_one_line_of_data_however_its_json_was_written() {
+        check(r#"{"a":"\r\n"}"#, r#"{"a":"\r\n"}"#);
+        check("{\r\"a\":\r\n1,\n\"b\":2}", r#"{ "a":  1, "b":2}"#);
+    }
+}
