@@ -1,5 +1,8 @@
 //! The way of a notification to the open streams: to all of them, or to those of one session.
 
+mod envelope;
+mod redis;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use squall_model::mcp::sse;
 
+pub(crate) use self::redis::RedisBus;
 use crate::store::SessionId;
 use crate::streams::Streams;
 
@@ -29,20 +33,38 @@ pub(crate) struct Reach {
     pub(crate) replicas: usize,
 }
 
-/// A notification that did not go out.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {}
+/// A notification that did not go out, or may not have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error(
+        "nothing was sent: Redis, which takes notifications to the replicas, is unreachable: \
+         try again in a moment"
+    )]
+    Unreachable,
+    #[error(
+        "whether the notification was sent is not known: Redis was lost before it answered: \
+         look at the streams before you send it again"
+    )]
+    Unknown,
+    #[error("nothing was sent: Redis refused it with {0}")]
+    Refused(String),
+}
 
 /// Where notifications go.
 pub(crate) enum Bus {
     /// To the streams of this process.
     Local(Arc<Streams>),
+    /// To the streams of all replicas that share a Redis.
+    Redis(Arc<RedisBus>),
 }
 
-#[expect(clippy::unused_async, reason = "a bus across the network waits and fails")]
 impl Bus {
-    pub(crate) fn local(streams: &Arc<Streams>) -> Self {
-        Self::Local(Arc::clone(streams))
+    /// Whether this replica gets what the others send.
+    pub(crate) fn is_up(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Redis(bus) => bus.hears(),
+        }
     }
 
     /// Sends a message to the streams that it is for.
@@ -56,6 +78,7 @@ impl Bus {
                 let reached = deliver(streams, target, message);
                 Ok(Reach { streams: reached, replicas: 1 })
             }
+            Self::Redis(bus) => bus.publish(target, message).await,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::redis_link::RedisUrl;
+
 /// One server's settings. Every limit holds whatever a peer sends.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,13 @@ pub struct Config {
     pub max_calls: usize,
     /// How long a session lives without a request or an open stream. 30 min.
     pub session_ttl: Duration,
+    /// Where sessions are kept and notifications go through, if not in this process. Its database is
+    /// for sessions alone, because `max_sessions` is held against its size. None.
+    pub redis: Option<RedisUrl>,
+    /// How long Redis may take to answer; then requests are refused until it answers again. 500 ms.
+    pub redis_deadline: Duration,
+    /// How often a stream is ended whose session ended elsewhere, if it did. 500 ms.
+    pub session_watch: Duration,
     /// How often an idle stream carries a comment. 15 s.
     pub heartbeat: Duration,
     /// How long a connection may take to send a request's head, idle time before it included. 75 s.
@@ -48,6 +57,9 @@ impl Default for Config {
             max_connections: 20_000,
             max_calls: 10_000,
             session_ttl: Duration::from_secs(30 * 60),
+            redis: None,
+            redis_deadline: Duration::from_millis(500),
+            session_watch: Duration::from_millis(500),
             heartbeat: Duration::from_secs(15),
             head_deadline: Duration::from_secs(75),
             body_deadline: Duration::from_secs(30),

@@ -8,6 +8,7 @@ mod config;
 mod listener;
 mod methods;
 mod pages;
+mod redis_link;
 mod rpc;
 mod server;
 mod shards;
@@ -19,3 +20,4 @@ mod transport;
 
 pub use config::Config;
 pub use listener::{RunError, run};
+pub use redis_link::{InvalidRedisUrl, RedisUrl};

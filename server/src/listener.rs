@@ -15,8 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::server::{Server, permits};
+use crate::store::SessionId;
 use crate::transport;
 use patience::Patience;
 
@@ -53,6 +55,7 @@ pub async fn run(
     let _abort = server.abort.clone().drop_guard();
     server.tasks.spawn(sweep(Arc::clone(&server)));
     server.tasks.spawn(beat(Arc::clone(&server)));
+    link_up(&server).await;
     tracing::debug!(%address, id = server.config.id, "serving");
     tokio::select! {
         never = accept(&server, &listener) => match never {},
@@ -61,6 +64,20 @@ pub async fn run(
     drop(listener);
     wind_down(&server).await;
     Ok(())
+}
+
+/// Tries to reach Redis, if the server needs one, and has it kept in reach. Requests are taken after
+/// the first attempt, whatever it came to.
+async fn link_up(server: &Arc<Server>) {
+    let (Some(link), Bus::Redis(bus)) = (&server.link, &server.bus) else {
+        return;
+    };
+    let (link, bus) = (Arc::clone(link), Arc::clone(bus));
+    let ((), first) = tokio::join!(link.open(), bus.subscribe());
+    let stop = &server.stop;
+    server.tasks.spawn(stop.clone().run_until_cancelled_owned(async move { link.keep().await }));
+    server.tasks.spawn(stop.clone().run_until_cancelled_owned(bus.listen(first)));
+    server.tasks.spawn(watch(Arc::clone(server)));
 }
 
 async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::Infallible {
@@ -125,15 +142,9 @@ async fn sweep(server: Arc<Server>) {
     let pause = (server.config.session_ttl / 4).min(Duration::from_secs(60));
     let mut ticks = ticks(pause);
     while is_time(&server, &mut ticks).await {
-        match server.store.sweep().await {
-            Ok(gone) => {
-                server.stats.sessions_closed.add(gone.len());
-                for id in gone {
-                    server.streams.close(id);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot sweep the sessions"),
-        }
+        let gone = server.store.sweep();
+        server.stats.sessions_closed.add(gone.len());
+        close(&server, &gone);
     }
 }
 
@@ -141,11 +152,28 @@ async fn sweep(server: Arc<Server>) {
 async fn beat(server: Arc<Server>) {
     let mut ticks = ticks(server.config.heartbeat);
     while is_time(&server, &mut ticks).await {
-        for id in server.streams.beat() {
-            if let Ok(None) = server.store.find(id).await {
-                server.streams.close(id);
-            }
+        let sessions = server.streams.beat();
+        match server.store.keep(&sessions).await {
+            Ok(gone) => close(&server, &gone),
+            Err(error) => tracing::debug!(%error, "cannot keep the sessions of open streams alive"),
         }
+    }
+}
+
+/// Ends the streams of sessions that ended elsewhere: on another replica, or in the store itself.
+async fn watch(server: Arc<Server>) {
+    let mut ticks = ticks(server.config.session_watch);
+    while is_time(&server, &mut ticks).await {
+        match server.store.missing(&server.streams.sessions()).await {
+            Ok(gone) => close(&server, &gone),
+            Err(error) => tracing::debug!(%error, "cannot look after the sessions of open streams"),
+        }
+    }
+}
+
+fn close(server: &Server, sessions: &[SessionId]) {
+    for session in sessions {
+        server.streams.close(*session);
     }
 }
 

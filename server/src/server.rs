@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, RedisBus};
 use crate::config::Config;
+use crate::redis_link::Link;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::streams::Streams;
@@ -21,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) streams: Arc<Streams>,
     pub(crate) bus: Bus,
+    /// The connection of `store` and `bus`, where they have one.
+    pub(crate) link: Option<Arc<Link>>,
     pub(crate) stats: Stats,
     pub(crate) started: Instant,
     /// The tools as `tools/list` shows them.
@@ -41,9 +44,11 @@ impl Server {
     pub(crate) fn new(config: Config) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new();
+        let link = config.redis.as_ref().map(|url| Link::new(url, config.redis_deadline));
         Arc::new(Self {
-            bus: Bus::local(&streams),
-            store: Store::memory(config.max_sessions, config.session_ttl),
+            store: store(&config, link.as_ref()),
+            bus: bus(&streams, link.as_ref()),
+            link,
             streams,
             stats: Stats::default(),
             started: Instant::now(),
@@ -55,6 +60,18 @@ impl Server {
             abort: CancellationToken::new(),
             config,
         })
+    }
+}
+
+fn store(config: &Config, link: Option<&Arc<Link>>) -> Store {
+    let (limit, ttl) = (config.max_sessions, config.session_ttl);
+    link.map_or_else(|| Store::memory(limit, ttl), |link| Store::redis(link, limit, ttl))
+}
+
+fn bus(streams: &Arc<Streams>, link: Option<&Arc<Link>>) -> Bus {
+    match link {
+        None => Bus::Local(Arc::clone(streams)),
+        Some(link) => Bus::Redis(RedisBus::new(link, streams)),
     }
 }
 

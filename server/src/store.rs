@@ -1,13 +1,19 @@
 //! Where sessions live: in memory here, elsewhere behind the same few verbs.
 
 mod memory;
+mod redis;
 mod session_id;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use squall_model::mcp::era::ProtocolVersion;
 
 use memory::MemoryStore;
+use serde::Serialize;
+
+use self::redis::RedisStore;
+use crate::redis_link::{Link, LinkError};
 pub(crate) use session_id::SessionId;
 
 /// What is remembered of a session.
@@ -26,21 +32,42 @@ pub(crate) enum StoreError {
     Full { limit: usize },
     #[error("the operating system gave no random bytes for a session id")]
     NoRandomness(#[source] getrandom::Error),
+    #[error("the session store is unreachable (Redis does not answer): try again in a moment")]
+    Unreachable(#[source] LinkError),
+    #[error("the session store cannot be used: Redis refused a command with {0}")]
+    Refused(String),
+}
+
+/// What a store is, and whether it can be used just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Health {
+    kind: &'static str,
+    pub(crate) up: bool,
 }
 
 /// The sessions of this server, or of all servers that share it.
 pub(crate) enum Store {
     /// In this process: a restart forgets them.
     Memory(MemoryStore),
+    /// In Redis: shared, and kept when this process ends.
+    Redis(RedisStore),
 }
 
-#[expect(
-    clippy::unused_async,
-    reason = "a store across the network waits and fails; its callers are written for that"
-)]
 impl Store {
     pub(crate) fn memory(limit: usize, ttl: Duration) -> Self {
         Self::Memory(MemoryStore::new(limit, ttl))
+    }
+
+    pub(crate) fn redis(link: &Arc<Link>, limit: usize, ttl: Duration) -> Self {
+        Self::Redis(RedisStore::new(link, limit, ttl))
+    }
+
+    /// As it was when the store was last used: this asks nothing of anybody.
+    pub(crate) fn health(&self) -> Health {
+        match self {
+            Self::Memory(_) => Health { kind: "memory", up: true },
+            Self::Redis(store) => Health { kind: "redis", up: store.is_up() },
+        }
     }
 
     /// Begins a session under a fresh id.
@@ -48,6 +75,7 @@ impl Store {
         let id = SessionId::random().map_err(StoreError::NoRandomness)?;
         match self {
             Self::Memory(store) => store.insert(id, session),
+            Self::Redis(store) => store.insert(id, session).await,
         }
     }
 
@@ -55,6 +83,7 @@ impl Store {
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.find(id)),
+            Self::Redis(store) => store.find(id).await,
         }
     }
 
@@ -62,20 +91,42 @@ impl Store {
     pub(crate) async fn remove(&self, id: SessionId) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.remove(id)),
+            Self::Redis(store) => store.remove(id).await,
         }
     }
 
-    /// Forgets the sessions that have been idle for too long, and names them.
-    pub(crate) async fn sweep(&self) -> Result<Vec<SessionId>, StoreError> {
+    /// Forgets the sessions that have been idle for too long, and names them. Redis forgets by
+    /// itself, and does not tell.
+    pub(crate) fn sweep(&self) -> Vec<SessionId> {
         match self {
-            Self::Memory(store) => Ok(store.sweep()),
+            Self::Memory(store) => store.sweep(),
+            Self::Redis(_) => Vec::new(),
         }
     }
 
-    /// How many sessions are alive.
+    /// Gives each of these sessions another TTL, and names those that are gone.
+    pub(crate) async fn keep(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
+        match self {
+            Self::Memory(store) => {
+                Ok(ids.iter().copied().filter(|id| store.find(*id).is_none()).collect())
+            }
+            Self::Redis(store) => store.keep(ids).await,
+        }
+    }
+
+    /// Those of these sessions that ended where this process did not see it.
+    pub(crate) async fn missing(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Redis(store) => store.missing(ids).await,
+        }
+    }
+
+    /// How many sessions are alive. In Redis: how many keys its database has.
     pub(crate) async fn count(&self) -> Result<usize, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.count()),
+            Self::Redis(store) => store.count().await,
         }
     }
 }

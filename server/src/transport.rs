@@ -40,17 +40,31 @@ async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply
     match request.uri().path() {
         ENDPOINT => endpoint(server, request).await,
         "/healthz" => health(server, request.method(), "ok"),
-        "/readyz" if server.stop.is_cancelled() => Err(Refusal::Stopping),
-        "/readyz" => health(server, request.method(), "ready"),
+        "/readyz" => {
+            check_ready(server)?;
+            health(server, request.method(), "ready")
+        }
         path => Err(Refusal::Path(clip(path))),
     }
+}
+
+/// From what is known anyway: a probe asks nothing of Redis.
+fn check_ready(server: &Server) -> Result<(), Refusal> {
+    if server.stop.is_cancelled() {
+        return Err(Refusal::Stopping);
+    }
+    if !server.store.health().up {
+        return Err(Refusal::StoreDown);
+    }
+    server.bus.is_up().then_some(()).ok_or(Refusal::Deaf)
 }
 
 fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {
     if method != Method::GET && method != Method::HEAD {
         return Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, HEAD" });
     }
-    let body = json!({ "status": status, "id": server.config.id });
+    let store = server.store.health();
+    let body = json!({ "status": status, "id": server.config.id, "store": store });
     Ok(reply::json(StatusCode::OK, body.to_string().into()))
 }
 

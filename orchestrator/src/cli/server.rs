@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use squall_model::mcp;
-use squall_server::Config;
+use squall_server::{Config, RedisUrl};
 
 use super::signals::Signals;
-use super::{Failure, Outcome, exit, not_started, runtime, tell};
+use super::{Failure, Outcome, exit, not_started, runtime, tell, unusable};
 use crate::world::ready::{self, Probe};
 
 /// How long a server may take to answer `--check`.
@@ -27,12 +27,16 @@ pub(super) struct Arguments {
     /// An origin that browsers may call from, besides loopback ones (repeatable)
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
-    /// How many sessions may be open at a time
+    /// How many sessions may be open at a time; with Redis, how many keys its database may have
     #[arg(long, default_value_t = Config::default().max_sessions, value_name = "N")]
     max_sessions: usize,
     /// How long a session lives without a request or an open stream
     #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, value_name = "TIME")]
     session_ttl: Duration,
+    /// Keep the sessions in this Redis, in a database of their own, and take notifications to all
+    /// servers that share it: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
+    #[arg(long, env = "SQUALL_REDIS", hide_env_values = true, value_name = "URL")]
+    redis: Option<String>,
     /// Ask the server that listens there whether it is ready, and exit with 0 if it is, with 1 if not
     #[arg(long)]
     check: bool,
@@ -47,9 +51,17 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         allowed_origins: arguments.allowed_origins,
         max_sessions: arguments.max_sessions,
         session_ttl: arguments.session_ttl,
+        redis: redis_url(arguments.redis.as_deref())?,
         ..Config::default()
     };
     runtime()?.block_on(serve(arguments.listen, config))
+}
+
+/// Read here and not by clap, which would repeat a password that the URL holds. Empty is none, as a
+/// variable of the environment is that a Compose file leaves blank.
+fn redis_url(text: Option<&str>) -> Result<Option<RedisUrl>, Failure> {
+    let text = text.filter(|text| !text.is_empty());
+    text.map(str::parse).transpose().map_err(unusable)
 }
 
 /// For health checks in images that hold nothing but this binary.

@@ -41,6 +41,7 @@ pub(super) async fn run(Arguments {}: Arguments, server: &Arc<Server>) -> ToolRe
             "sent": stats.notifications_sent.value(),
             "failed": stats.notifications_failed.value(),
         },
+        "store": server.store.health(),
         "open_streams": server.streams.count(),
         "tool_calls": calls_by_tool(server),
         "memory": { "rss_bytes": resident_memory() },

@@ -72,6 +72,12 @@ pub(crate) enum Refusal {
     VersionRepeated,
     #[error("the server is shutting down: try again in a moment")]
     Stopping,
+    #[error("the session store is unreachable (Redis does not answer): ask again in a moment")]
+    StoreDown,
+    #[error(
+        "this server does not hear of other replicas' notifications yet: ask again in a moment"
+    )]
+    Deaf,
     #[error(transparent)]
     Stream(OpenError),
     #[error(transparent)]
@@ -108,7 +114,10 @@ impl Refusal {
             Self::Store(StoreError::Full { .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            Self::Stopping => {
+            Self::Stopping
+            | Self::StoreDown
+            | Self::Deaf
+            | Self::Store(StoreError::Unreachable(_) | StoreError::Refused(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BodyBroken(_) => {
@@ -129,9 +138,12 @@ impl Refusal {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Stream(_) => StatusCode::CONFLICT,
-            Self::Stopping | Self::Store(StoreError::Full { .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Stopping
+            | Self::StoreDown
+            | Self::Deaf
+            | Self::Store(
+                StoreError::Full { .. } | StoreError::Unreachable(_) | StoreError::Refused(_),
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::NoRandomness(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         }
