@@ -1,9 +1,6 @@
 //! `trigger-notification`: what it sends, to whom, and what it says of it.
 
-use http::Method;
-use http::header::ACCEPT;
 use serde_json::{Value, json};
-use squall_model::mcp::header::EVENT_STREAM;
 
 use crate::world::*;
 
@@ -17,22 +14,14 @@ struct Pair {
 async fn pair() -> Pair {
     let server = server().await;
     let ids = [server.session("2025-11-25").await, server.session("2025-11-25").await];
-    let streams = [open(&server, &ids[0]).await, open(&server, &ids[1]).await];
+    let streams = [server.stream(&ids[0]).await, server.stream(&ids[1]).await];
     Pair { server, ids, streams }
-}
-
-async fn open(server: &TestServer, session: &str) -> Opened {
-    let stream = server.ask(Method::GET).session(session).header(ACCEPT, EVENT_STREAM).open().await;
-    assert_eq!(stream.status, 200);
-    stream
 }
 
 impl Pair {
     /// Calls the tool on the first session.
     async fn trigger(&self, arguments: Value) -> Value {
-        let body = call("trigger-notification", &arguments);
-        let answer = self.server.post(body).session(&self.ids[0]).send().await;
-        serde_json::from_str(&answer.tool_text()).expect("JSON")
+        self.server.tool(&self.ids[0], "trigger-notification", &arguments).await
     }
 }
 
@@ -113,7 +102,6 @@ async fn a_notification_without_a_stream_to_take_it_is_sent_and_says_so() {
         let told = server.post(body).session(&id).send().await.tool_text();
         assert!(told.contains(r#""streams":0"#), "{told}");
     }
-    let answer = server.post(call("get-server-stats", &json!({}))).session(&id).send().await;
-    let stats: Value = serde_json::from_str(&answer.tool_text()).expect("JSON");
+    let stats = server.tool(&id, "get-server-stats", &json!({})).await;
     assert_eq!(stats["notifications"], json!({ "sent": 2, "failed": 0 }));
 }

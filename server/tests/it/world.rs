@@ -1,5 +1,7 @@
 //! A running server on a port of its own, and a client that says just what it is told to.
 
+mod redis;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use squall_server::{Config, RunError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+pub(crate) use redis::redis;
 
 pub(crate) const BOTH: &str = "application/json, text/event-stream";
 
@@ -73,6 +77,30 @@ impl TestServer {
         let answer = self.post(initialize(version)).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.session().expect("a session").to_owned()
+    }
+
+    /// The session's stream of messages from the server.
+    pub(crate) async fn stream(&self, session: &str) -> Opened {
+        let ask = self.ask(Method::GET).session(session).header(ACCEPT, EVENT_STREAM);
+        let stream = ask.open().await;
+        assert_eq!(stream.status, StatusCode::OK);
+        stream
+    }
+
+    /// What a ping on that session is answered with.
+    pub(crate) async fn ping(&self, session: &str) -> Answer {
+        self.post(PING).session(session).send().await
+    }
+
+    /// Calls a tool on that session, and reads its text as JSON.
+    pub(crate) async fn tool(&self, session: &str, tool: &str, arguments: &Value) -> Value {
+        let answer = self.post(call(tool, arguments)).session(session).send().await;
+        serde_json::from_str(&answer.tool_text()).expect("JSON")
+    }
+
+    /// What `/healthz` or `/readyz` says.
+    pub(crate) async fn probe(&self, path: &str) -> Answer {
+        self.ask(Method::GET).path(path).send().await
     }
 
     /// Asks to stop, without waiting for it.

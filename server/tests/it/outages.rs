@@ -1,0 +1,141 @@
+//! Redis goes and comes back: refused at once meanwhile, and taken up again without a restart.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::world::*;
+
+const LATEST: &str = "2025-11-25";
+
+/// Asserts that a server refuses for want of Redis, and says so wherever it is asked.
+async fn is_without_redis(server: &TestServer, session: &str) {
+    for answer in [server.ping(session).await, server.post(initialize(LATEST)).send().await] {
+        answer.refuses(503, -32000, "unreachable");
+        assert!(answer.header("retry-after").is_some());
+    }
+    let answer = server.probe("/readyz").await;
+    answer.refuses(503, -32000, "unreachable");
+    assert!(answer.header("retry-after").is_some());
+    let health = server.probe("/healthz").await;
+    assert_eq!(health.status, StatusCode::OK);
+    assert_eq!(health.message()["store"], json!({ "kind": "redis", "up": false }));
+}
+
+/// Waits until a server is ready.
+async fn is_ready(server: &TestServer) {
+    let ready = async {
+        while server.probe("/readyz").await.status != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(ready).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_redis_dies_refuses_and_recovers_by_itself() {
+    let Some(mut redis) = redis().await else { return };
+    let server = redis.server().await;
+    let id = server.session(LATEST).await;
+    let mut stream = server.stream(&id).await;
+    redis.kill();
+    is_without_redis(&server, &id).await;
+    redis.start_again().await;
+    is_ready(&server).await;
+    server.ping(&id).await.refuses(404, -32001, "initialize");
+    assert_eq!(stream.next_event().await, None);
+    let id = server.session(LATEST).await;
+    let _stream = server.stream(&id).await;
+    let told = server.tool(&id, "trigger-notification", &json!({ "kind": "tools" })).await;
+    assert_eq!((&told["streams"], &told["replicas"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_death_of_redis_is_noticed_though_nobody_asks_for_anything() {
+    let Some(mut redis) = redis().await else { return };
+    let server = redis.server().await;
+    redis.kill();
+    let noticed = async {
+        while server.probe("/readyz").await.status == StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(noticed).await;
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_redis_that_hangs() {
+    let Some(redis) = redis().await else { return };
+    let half_a_second = |config: &mut squall_server::Config| {
+        config.redis_deadline = Duration::from_millis(500);
+    };
+    let server = redis.server_with(half_a_second).await;
+    let id = server.session(LATEST).await;
+    redis.freeze();
+    server.ping(&id).await.refuses(503, -32000, "unreachable");
+    // Were each to wait for the deadline, these would take far longer than a test may.
+    let refused = async {
+        for _ in 0..200 {
+            is_without_redis(&server, &id).await;
+        }
+    };
+    soon(refused).await;
+    redis.thaw();
+    is_ready(&server).await;
+    assert_eq!(server.ping(&id).await.result(), json!({}));
+}
+
+#[tokio::test]
+async fn a_paused_redis_is_refused_for_and_taken_up_again() {
+    let Some(redis) = redis().await else { return };
+    let short = |config: &mut squall_server::Config| {
+        config.redis_deadline = Duration::from_millis(200);
+    };
+    let server = redis.server_with(short).await;
+    let id = server.session(LATEST).await;
+    redis.run::<()>(&["CLIENT", "PAUSE", "3000"]).await;
+    server.ping(&id).await.refuses(503, -32000, "unreachable");
+    is_without_redis(&server, &id).await;
+    is_ready(&server).await;
+    assert_eq!(server.ping(&id).await.result(), json!({}));
+}
+
+#[tokio::test]
+async fn a_server_starts_without_redis_and_is_ready_once_it_is_there() {
+    let Some(mut redis) = redis().await else { return };
+    redis.kill();
+    let server = redis.server().await;
+    is_without_redis(&server, &"0".repeat(32)).await;
+    redis.start_again().await;
+    is_ready(&server).await;
+    server.session(LATEST).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_merely_dropped_costs_no_request() {
+    let Some(redis) = redis().await else { return };
+    let server = redis.server().await;
+    let id = server.session(LATEST).await;
+    for _ in 0..20 {
+        let killed: u32 = redis.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        assert!(killed > 0);
+        for answer in join_all((0..8).map(|_| server.ping(&id))).await {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        }
+        server.session(LATEST).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_stops_in_order_whatever_became_of_its_redis() {
+    let Some(redis) = redis().await else { return };
+    let mut server = redis.server_with(|config| config.grace = Duration::from_secs(50)).await;
+    let id = server.session(LATEST).await;
+    let mut stream = server.stream(&id).await;
+    redis.freeze();
+    server.ask_to_stop();
+    assert_eq!(stream.next_event().await, None);
+    server.stopped().await.expect("in order");
+}
