@@ -7,6 +7,7 @@ use super::leases::Leases;
 use super::plan::Planned;
 use crate::causes::in_words;
 use crate::step::{Start, Step};
+use crate::world::redis::{RedisError, RedisUrl};
 use crate::world::{World, WorldError};
 
 /// Takes the step. What went wrong is said in words.
@@ -16,6 +17,9 @@ pub(super) async fn take(
     leases: &Leases,
 ) -> Result<(), String> {
     let victims = &planned.victims;
+    if planned.breaks_redis() {
+        is_used(world).await?;
+    }
     let in_world = match planned.step {
         Step::Kill(step) => each(victims, |name| world.kill(name, step.signal)).await,
         Step::Stop(step) => each(victims, |name| world.shut_down(name, step.grace)).await,
@@ -52,6 +56,15 @@ pub(super) async fn take(
     in_world.map_err(|error| in_words(&error))
 }
 
+/// A Redis that nobody is connected to can be broken, and nothing would come of it: that proves nothing.
+async fn is_used(world: &World) -> Result<(), String> {
+    let clients = redis(world, async |redis| redis.clients().await).await;
+    match clients.map_err(|error| in_words(&error))? {
+        0 => Err("nobody is connected to redis, so that nothing would come of it: let what is drilled use it".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 /// All at once: a session must not find refuge on the next victim. The first failure is told.
 async fn each<'a, F>(names: &'a [String], act: impl Fn(&'a str) -> F) -> Result<(), WorldError>
 where
@@ -81,12 +94,9 @@ async fn until_ready(names: &[String], world: &World, end: Instant) -> Result<()
     join_all(waits).await.into_iter().collect()
 }
 
-async fn redis<E>(
+async fn redis<T>(
     world: &World,
-    act: impl AsyncFnOnce(crate::world::redis::RedisUrl) -> Result<(), E>,
-) -> Result<(), WorldError>
-where
-    WorldError: From<E>,
-{
+    act: impl AsyncFnOnce(RedisUrl) -> Result<T, RedisError>,
+) -> Result<T, WorldError> {
     Ok(act(world.redis()?).await?)
 }

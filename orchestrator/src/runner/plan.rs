@@ -3,7 +3,7 @@
 use squall_model::chance::Seed;
 
 use crate::drill::Drill;
-use crate::step::{Conditions, NoVictims, Step};
+use crate::step::{Conditions, Need, NoVictims, Step};
 use crate::world::{Cast, REDIS};
 
 /// What will be done, resolved. Nothing is touched to make it.
@@ -28,6 +28,12 @@ pub(crate) struct Planned<'a> {
 }
 
 impl Planned<'_> {
+    /// Whether it breaks what sessions are kept in.
+    pub(crate) fn breaks_redis(&self) -> bool {
+        let is_hit = self.step.need() == Need::Redis || self.victims.iter().any(|name| name == REDIS);
+        is_hit && !self.step.is_quiet()
+    }
+
     /// The step in words, with the victims by name.
     pub(crate) fn describe(&self) -> String {
         let (step, victims) = (self.step.describe(), self.victims.join(", "));
@@ -65,14 +71,11 @@ impl<'a> Plan<'a> {
     /// Whose sessions are on what any step breaks: of the replicas that are hit, or of all where it is
     /// Redis.
     pub(crate) fn broken(&self) -> Broken {
-        let breaking = || self.steps.iter().filter(|planned| !planned.step.is_quiet());
-        let hits_redis = |planned: &Planned<'_>| {
-            planned.step.hits_redis() || planned.victims.iter().any(|name| name == REDIS)
-        };
-        if breaking().any(hits_redis) {
+        if self.steps.iter().any(Planned::breaks_redis) {
             return Broken::Redis;
         }
-        let mut names: Vec<_> = breaking().flat_map(|planned| planned.victims.clone()).collect();
+        let breaking = self.steps.iter().filter(|planned| !planned.step.is_quiet());
+        let mut names: Vec<_> = breaking.flat_map(|planned| planned.victims.clone()).collect();
         names.sort();
         names.dedup();
         Broken::Replicas(names)

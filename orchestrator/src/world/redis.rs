@@ -11,6 +11,9 @@ use tokio::time::timeout;
 /// How long one command may take, the connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// What a drill is called among the clients of a Redis.
+const OWN_NAME: &str = "squall-drill";
+
 /// Where a Redis can be reached. It may hold a password, which is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
@@ -110,26 +113,48 @@ impl RedisUrl {
         self.ask("unpause its clients", vec![unpause]).await
     }
 
+    /// How many others are connected to it, subscribers included.
+    pub(crate) async fn clients(&self) -> Result<usize, RedisError> {
+        let mut list = cmd("CLIENT");
+        list.arg("LIST");
+        let answers = self.query("list its clients", &[list]).await?;
+        let [redis::Value::BulkString(text)] = &answers[..] else { return Ok(0) };
+        let others = |line: &&str| !line.contains(&format!(" name={OWN_NAME} "));
+        Ok(String::from_utf8_lossy(text).lines().filter(others).count())
+    }
+
     /// Whether it answers, and has read what it keeps on disk.
     pub(crate) async fn ping(&self) -> Result<(), RedisError> {
         self.ask("answer", vec![cmd("PING")]).await
     }
 
     async fn ask(&self, what: &'static str, commands: Vec<Cmd>) -> Result<(), RedisError> {
+        self.query(what, &commands).await.map(drop)
+    }
+
+    async fn query(
+        &self,
+        what: &'static str,
+        commands: &[Cmd],
+    ) -> Result<Vec<redis::Value>, RedisError> {
         let url = || self.to_string();
-        let asked = timeout(DEADLINE, self.send(&commands)).await;
+        let asked = timeout(DEADLINE, self.send(commands)).await;
         let asked = asked.map_err(|_| RedisError::Silent { url: url(), what })?;
         asked.map_err(|source| RedisError::Refused { url: url(), what, source })
     }
 
-    async fn send(&self, commands: &[Cmd]) -> Result<(), redis::RedisError> {
+    async fn send(&self, commands: &[Cmd]) -> Result<Vec<redis::Value>, redis::RedisError> {
         let client = redis::Client::open(self.as_str())?;
         let mut connection: MultiplexedConnection =
             client.get_multiplexed_async_connection().await?;
+        let mut name = cmd("CLIENT");
+        name.arg("SETNAME").arg(OWN_NAME);
+        name.query_async::<redis::Value>(&mut connection).await?;
+        let mut answers = Vec::new();
         for command in commands {
-            command.query_async::<redis::Value>(&mut connection).await?;
+            answers.push(command.query_async(&mut connection).await?);
         }
-        Ok(())
+        Ok(answers)
     }
 }
 
