@@ -148,6 +148,10 @@ pub(crate) struct FaultUse {
     pub(crate) hits: u64,
     /// Whether it is a step and not a fault of the proxy.
     pub(crate) step: bool,
+    /// For a step on containers: how long after its journalled start the engine itself says that
+    /// something happened to one of them.
+    #[serde(default)]
+    pub(crate) seen_after: Option<Duration>,
 }
 
 /// Something that the drill could not do.

@@ -197,7 +197,7 @@ pub(crate) struct LostSession {
 }
 
 /// A fault or a step, and whether it came about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FaultReport {
     /// The fault's id, or a name for the step.
     pub(crate) id: FaultId,
@@ -207,6 +207,9 @@ pub(crate) struct FaultReport {
     pub(crate) hits: u64,
     /// Whether it is a step and not a fault of the proxy.
     pub(crate) step: bool,
+    /// From the journalled start of a step on containers to the first that the engine says of it; null
+    /// elsewhere.
+    pub(crate) seen_after_ms: Option<f64>,
 }
 
 /// Something that happened.
@@ -339,7 +342,13 @@ impl From<&SessionStory> for LostSession {
 
 impl From<&FaultUse> for FaultReport {
     fn from(fault: &FaultUse) -> Self {
-        Self { id: fault.id.clone(), what: fault.what.clone(), hits: fault.hits, step: fault.step }
+        Self {
+            id: fault.id.clone(),
+            what: fault.what.clone(),
+            hits: fault.hits,
+            step: fault.step,
+            seen_after_ms: fault.seen_after.map(ms),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Exercise: did everything that was to break really break? What never fired proves nothing.
 
-use super::words::count;
+use super::percentile::ms;
+use super::words::{count, time};
 use super::{Checker, Finding, Judgement};
 use crate::evidence::{Evidence, FaultUse};
 
@@ -42,8 +43,10 @@ fn say_idle(fault: &FaultUse) -> String {
 }
 
 fn describe(fault: &FaultUse) -> String {
-    let FaultUse { id, what, hits, .. } = fault;
-    format!("{id} ({what}): {}", count(*hits, "hit"))
+    let FaultUse { id, what, hits, seen_after, .. } = fault;
+    let seen = seen_after
+        .map(|after| format!(", seen by the engine {} after it was begun", time(ms(after))));
+    format!("{id} ({what}): {}{}", count(*hits, "hit"), seen.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -175,6 +175,7 @@ impl Sample {
             what: if step { "kill -9 r1" } else { "latency 200 ms" }.to_owned(),
             hits,
             step,
+            seen_after: None,
         });
         self
     }

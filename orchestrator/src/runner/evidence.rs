@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use squall_loadgen::Sample;
 use squall_model::fault::FaultId;
-use squall_model::history::{Anchor, Injection, Operation, Record};
+use squall_model::history::{Anchor, Event, Injection, Nanos, Operation, Record};
 use squall_proxy::client::SessionView;
 
 use super::Options;
@@ -48,7 +49,7 @@ pub(super) fn gather(
     let broken = plan.broken();
     Ok(Evidence {
         run: run_info(drill, plan, options, run, recording),
-        faults: faults(plan, &played, &injections),
+        faults: faults(plan, &played, &injections, &recording.events()),
         thresholds: thresholds(drill, &operations, phases, played.fault),
         sessions_at_fault: sessions(&operations, &played, &broken),
         phases,
@@ -109,10 +110,15 @@ fn injections(recording: &Recording) -> Result<Vec<Injection>, EvidenceError> {
     Ok(injections)
 }
 
-fn faults(plan: &Plan<'_>, played: &Played, injections: &[Injection]) -> Vec<FaultUse> {
+fn faults(
+    plan: &Plan<'_>,
+    played: &Played,
+    injections: &[Injection],
+    events: &[Event],
+) -> Vec<FaultUse> {
     let breaking = |(_, planned): &(usize, &Planned<'_>)| !planned.step.is_quiet();
     let steps = plan.steps.iter().enumerate().filter(breaking);
-    steps.map(|(place, planned)| fault_use(place, planned, played, injections)).collect()
+    steps.map(|(place, planned)| fault_use(place, planned, played, injections, events)).collect()
 }
 
 fn fault_use(
@@ -120,20 +126,34 @@ fn fault_use(
     planned: &Planned<'_>,
     played: &Played,
     injections: &[Injection],
+    events: &[Event],
 ) -> FaultUse {
     let what = planned.describe();
     match planned.step.fault() {
         Some(fault) => {
             let hits = injections.iter().filter(|injection| injection.fault == fault.id).count();
-            FaultUse { id: fault.id.clone(), what, hits: hits as u64, step: false }
+            let hits = hits as u64;
+            FaultUse { id: fault.id.clone(), what, hits, step: false, seen_after: None }
         }
         None => FaultUse {
             id: step_id(place, planned.step),
             what,
             hits: u64::from(played.done.contains(&place)),
             step: true,
+            seen_after: seen_after(planned, played.begun_steps.get(&place).copied(), events),
         },
     }
+}
+
+/// From the journalled start of a step to the first that the engine says of a container it hits.
+fn seen_after(planned: &Planned<'_>, begun: Option<Nanos>, events: &[Event]) -> Option<Duration> {
+    let begun = begun?;
+    let is_of = |event: &&Event, name: &String| {
+        event.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(": "))
+    };
+    let of_engine = events.iter().filter(|event| event.kind == "engine" && event.at >= begun);
+    let hit = of_engine.filter(|event| planned.victims.iter().any(|name| is_of(event, name)));
+    hit.map(|event| event.at.since(begun)).min()
 }
 
 /// `kill-1` for a kill that is the first step.

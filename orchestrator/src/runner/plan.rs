@@ -30,7 +30,8 @@ pub(crate) struct Planned<'a> {
 impl Planned<'_> {
     /// Whether it breaks what sessions are kept in.
     pub(crate) fn breaks_redis(&self) -> bool {
-        let is_hit = self.step.need() == Need::Redis || self.victims.iter().any(|name| name == REDIS);
+        let is_hit =
+            self.step.need() == Need::Redis || self.victims.iter().any(|name| name == REDIS);
         is_hit && !self.step.is_quiet()
     }
 

@@ -1,5 +1,6 @@
 //! Goes through the phases of a drill: baseline, impact, recovery.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use squall_model::history::{Anchor, Nanos};
@@ -34,6 +35,8 @@ pub(super) struct Played {
     pub(super) sessions: Vec<SessionView>,
     /// The replica behind each upstream of the proxy, by its URL.
     pub(super) homes: Vec<(String, String)>,
+    /// When each step was begun, by its place.
+    pub(super) begun_steps: BTreeMap<usize, Nanos>,
     /// The steps that were carried out, by their place.
     pub(super) done: Vec<usize>,
     /// Why it ended before its time.
@@ -135,6 +138,7 @@ impl Player<'_> {
             if !planned.step.is_quiet() && played.fault.is_none() {
                 played.fault = Some(Span { from: at, to: Nanos(u64::MAX) });
             }
+            played.begun_steps.insert(place, at);
             let what = planned.describe();
             self.watch.news(News::Step(&what));
             match act::take(planned, self.stage.world(), self.stage.leases()).await {

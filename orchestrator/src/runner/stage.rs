@@ -56,8 +56,13 @@ pub(crate) enum StageError {
     #[error(transparent)]
     Docker(#[from] DockerError),
     /// No session could be opened.
-    #[error("the load could not begin")]
-    Load(#[from] NotReady),
+    #[error("the load could not begin, through the drill's proxy in front of {front}")]
+    Load {
+        /// What the proxy stands in front of.
+        front: String,
+        /// Why.
+        source: NotReady,
+    },
     /// Never: the target is our own proxy.
     #[error(transparent)]
     Target(#[from] BadTarget),
@@ -98,7 +103,9 @@ impl Stage {
         watch.news(News::Setting("opening sessions"));
         let plan = load_plan(&plan.drill.load, target, &front.path, options)?;
         let load = Load::start(plan, *recording.clock(), recording.sink());
-        let ready = self.load.insert(load).ready().await.map_err(StageError::from)?;
+        let ready = self.load.insert(load).ready().await;
+        let front = front.upstreams.join(", ");
+        let ready = ready.map_err(|source| StageError::Load { front, source })?;
         watch.news(News::Loaded { sessions: ready.sessions, mix: ready.mix.to_string() });
         Ok(())
     }

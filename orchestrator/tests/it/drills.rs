@@ -2,8 +2,12 @@
 
 mod begin;
 mod decisions;
+mod external;
 pub(crate) mod house;
-mod restart;
+mod redis;
+pub(crate) mod restart;
 mod rude;
+pub(crate) mod runbooks;
+mod steps;
 mod stopped;
 mod wire;

@@ -3,8 +3,10 @@
 mod architecture;
 mod cli;
 mod closed;
+mod docker;
 mod drills;
 mod heal;
+mod needs;
 mod shim;
 mod support;
 mod world;

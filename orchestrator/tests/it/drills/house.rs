@@ -125,8 +125,13 @@ impl House {
 
     /// Starts a drill.
     pub(crate) fn start(&self, drill: &str, arguments: &[&str]) -> Running {
-        let runbook = self.runbook(drill);
-        let out = runbook.with_extension("out");
+        self.start_file(&self.runbook(drill), arguments)
+    }
+
+    /// Starts the drill of a runbook.
+    pub(crate) fn start_file(&self, runbook: &Path, arguments: &[&str]) -> Running {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let out = self.path(&format!("out-{number}"));
         let mut command = self.squall(["drill", "run"]);
         command.arg(runbook).arg("--out").arg(&out).args(arguments);
         let mut child = command.spawn().expect("a drill");
