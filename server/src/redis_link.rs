@@ -60,7 +60,7 @@ pub(crate) enum Repeat {
 pub(crate) enum LinkError {
     #[error("Redis is down, and is asked nothing until it answers again")]
     Down,
-    #[error("the connection to Redis was lost")]
+    #[error("the connection to Redis failed")]
     Lost(#[source] RedisError),
     #[error("Redis did not answer within {0:?}")]
     Late(Duration),

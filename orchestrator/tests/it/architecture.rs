@@ -75,6 +75,16 @@ fn only_carry_waits_for_the_end_of_a_fault() {
 }
 
 #[test]
+fn only_three_rooms_of_the_server_name_redis() {
+    for (path, text) in sources("server") {
+        let names = text.contains("use redis::") || text.contains(" redis::");
+        let rooms = ["/redis_link.rs", "/redis_link/url.rs", "/store/redis.rs", "/bus/redis.rs"];
+        let is_room = rooms.iter().any(|room| path.ends_with(room));
+        assert!(!names || is_room, "{path} names the redis crate");
+    }
+}
+
+#[test]
 fn every_file_says_on_top_what_it_is_for() {
     for folder in ["model", "proxy", "server", "loadgen", "orchestrator", "xtask"] {
         for (path, text) in sources(folder) {

@@ -77,6 +77,16 @@ async fn a_port_in_use_is_named_by_the_server_and_the_proxy() {
 }
 
 #[tokio::test]
+async fn a_redis_url_that_cannot_be_used_is_refused_without_its_password() {
+    let house = house().await;
+    for (url, says) in [("rediss://:secret@redis", "TLS"), ("redis://:secret@redis:x", "wrong")] {
+        let called = house.call(&["server", "--listen", "127.0.0.1:0", "--redis", url]).await;
+        complains(&called, 2, &["redis://[USER:PASSWORD@]HOST", says]);
+        assert!(!called.stderr.contains("secret"), "{}", called.stderr);
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_down_is_named_by_the_load() {
     let house = house().await;
     let address = dead().await;

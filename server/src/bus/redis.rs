@@ -209,3 +209,24 @@ impl From<LinkError> for PublishError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn while_redis_is_down_nothing_is_published_and_nothing_is_waited_for() {
+        let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::MAX);
+        let bus = RedisBus::new(&link, &Streams::new());
+        let published = bus.publish(Target::All, RawValue::NULL).await;
+        assert_eq!(published, Err(PublishError::Unreachable));
+        assert!(bus.awaited.lock().is_empty());
+    }
+
+    #[test]
+    fn a_publication_without_an_answer_is_not_known_to_have_failed() {
+        let late = LinkError::Late(Duration::ZERO);
+        assert_eq!(PublishError::from(late), PublishError::Unknown);
+    }
+}

@@ -129,6 +129,29 @@ async fn a_connection_that_is_merely_dropped_costs_no_request() {
 }
 
 #[tokio::test]
+async fn a_lookup_that_is_cut_off_half_way_is_made_again() {
+    let Some(redis) = redis().await else { return };
+    let server = redis.server().await;
+    for _ in 0..5 {
+        let id = server.session(LATEST).await;
+        redis.run::<()>(&["CLIENT", "PAUSE", "60000", "WRITE"]).await; // GETEX is held up
+        let cut = async {
+            while !redis.run::<String>(&["CLIENT", "LIST"]).await.contains("cmd=getex") {
+                tokio::task::yield_now().await;
+            }
+            let killed: u32 = redis.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+            assert!(killed > 0);
+            redis.run::<()>(&["CLIENT", "UNPAUSE"]).await;
+        };
+        let pings = join_all((0..8).map(|_| server.ping(&id)));
+        let (answers, ()) = tokio::join!(pings, soon(cut));
+        for answer in answers {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_stops_in_order_whatever_became_of_its_redis() {
     let Some(redis) = redis().await else { return };
     let mut server = redis.server_with(|config| config.grace = Duration::from_secs(50)).await;
