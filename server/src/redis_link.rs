@@ -21,6 +21,9 @@ pub use url::{InvalidRedisUrl, RedisUrl};
 
 /// How often a connection that is up is asked whether it still is.
 pub(crate) const PING_PAUSE: Duration = Duration::from_millis(500);
+/// What it is asked: to change something, as requests ask, so that a Redis that only reads (a paused
+/// one, a replica) does not count as up. Nobody has such a key.
+const PROBE: [&str; 3] = ["PEXPIRE", "squall:session:probe", "1"];
 /// Commands that wait for their turn on the one connection; more wait for a place, within their
 /// deadline.
 const PIPELINE: usize = 1024;
@@ -175,9 +178,8 @@ impl Link {
                 () = tokio::time::sleep(PING_PAUSE) => {}
                 () = self.doubt.notified() => {}
             }
-            let ping = redis::cmd("PING");
-            let pong: Result<String, _> = self.ask(Request::One(&ping), Repeat::Safe).await;
-            if let Err(error) = pong {
+            let probed: Result<bool, _> = self.ask(Request::One(&probe()), Repeat::Safe).await;
+            if let Err(error) = probed {
                 self.lose(&connection, &error);
             }
         }
@@ -192,7 +194,7 @@ impl Link {
         let attempt = async {
             let mut connection =
                 ConnectionManager::new_with_config(self.client.clone(), config).await?;
-            redis::cmd("PING").query_async::<String>(&mut connection).await?;
+            probe().query_async::<bool>(&mut connection).await?;
             Ok(connection)
         };
         let connection = self.in_time(attempt).await?;
@@ -221,6 +223,13 @@ impl Request<'_> {
     }
 }
 
+fn probe() -> Cmd {
+    let [name, arguments @ ..] = PROBE;
+    let mut probe = redis::cmd(name);
+    probe.arg(&arguments);
+    probe
+}
+
 /// Asks, and asks once more over a fresh connection if the first was dropped: the manager has begun
 /// to replace it by the time it reports the loss.
 async fn exchange<T: FromRedisValue>(
@@ -243,7 +252,7 @@ fn is_lost(error: &RedisError) -> bool {
 }
 
 /// An error and its sources on one line.
-fn chain(error: &dyn std::error::Error) -> impl fmt::Display {
+pub(crate) fn chain(error: &dyn std::error::Error) -> impl fmt::Display {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -12,6 +12,7 @@ pub(crate) struct Stats {
     pub(crate) requests: Counter,
     /// Answers that were an HTTP status from 400, a JSON-RPC error or a tool's error.
     pub(crate) errors: Counter,
+    /// Sessions that began or ended here; with a shared store, other replicas have their own.
     pub(crate) sessions_created: Counter,
     pub(crate) sessions_closed: Counter,
     pub(crate) notifications_sent: Counter,

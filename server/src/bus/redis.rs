@@ -3,7 +3,8 @@
 //! Every replica, the sender too, takes what it delivers from the channel, so that all of them
 //! deliver in one order. The channel belongs to the whole Redis: databases do not keep servers apart
 //! on it. What is published while a replica is not subscribed does not reach it: Pub/Sub keeps
-//! nothing.
+//! nothing. A session that has a stream on two replicas, which none of them can see, gets what is
+//! for it on both.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::Envelope;
 use super::{PublishError, Reach, Target, deliver};
-use crate::redis_link::{Backoff, Link, LinkError, PING_PAUSE, Repeat, Request};
+use crate::redis_link::{Backoff, Link, LinkError, PING_PAUSE, Repeat, Request, chain};
 use crate::streams::Streams;
 
 const CHANNEL: &str = "squall:notifications";
@@ -38,7 +39,7 @@ pub(crate) struct RedisBus {
 }
 
 /// A connection that hears what is published, for as long as it lives.
-struct Subscription {
+pub(crate) struct Subscription {
     connection: MultiplexedConnection,
     lost: CancellationToken,
 }
@@ -76,33 +77,43 @@ impl RedisBus {
 
     /// Hears what is published, and subscribes again whenever that ends. `first` is what the first
     /// attempt came to.
-    pub(crate) async fn listen(self: Arc<Self>, first: Option<Heard>) -> Infallible {
-        let mut next = first;
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        first: Result<Subscription, LinkError>,
+    ) -> Infallible {
+        let mut attempt = first;
         let mut backoff = Backoff::default();
+        let mut is_told = false;
         loop {
-            if let Some(Heard(subscription)) = next.take() {
-                backoff = Backoff::default();
-                let cause = subscription.end(&self.link).await;
-                self.hears.store(false, Ordering::Relaxed);
-                tracing::debug!(%cause, "notifications of other replicas are not heard");
+            match attempt {
+                Ok(subscription) => {
+                    self.hear_out(subscription).await;
+                    backoff = Backoff::default();
+                    is_told = false;
+                }
+                // Of a Redis that is down, the link tells.
+                Err(error) if self.link.is_up() && !is_told => {
+                    tracing::warn!(cause = %chain(&error), "cannot hear other replicas' notifications");
+                    is_told = true;
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(backoff.next_pause()).await;
-            next = self.subscribe().await;
+            attempt = self.subscribe().await;
         }
     }
 
     /// Tries once to subscribe.
-    pub(crate) async fn subscribe(self: &Arc<Self>) -> Option<Heard> {
-        match Subscription::open(self).await {
-            Ok(subscription) => {
-                self.hears.store(true, Ordering::Relaxed);
-                Some(Heard(subscription))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot subscribe to the notifications of other replicas");
-                None
-            }
-        }
+    pub(crate) async fn subscribe(self: &Arc<Self>) -> Result<Subscription, LinkError> {
+        let subscription = Subscription::open(self).await?;
+        self.hears.store(true, Ordering::Relaxed);
+        Ok(subscription)
+    }
+
+    async fn hear_out(&self, subscription: Subscription) {
+        let cause = subscription.end(&self.link).await;
+        self.hears.store(false, Ordering::Relaxed);
+        tracing::debug!(cause = %chain(&cause), "the subscription to notifications ended");
     }
 
     /// Delivers what came over the channel. A stream that takes no more is ended, as ever, so that
@@ -119,9 +130,6 @@ impl RedisBus {
         }
     }
 }
-
-/// A subscription that is to be listened to.
-pub(crate) struct Heard(Subscription);
 
 impl Subscription {
     async fn open(bus: &Arc<RedisBus>) -> Result<Self, LinkError> {

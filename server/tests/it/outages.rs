@@ -103,6 +103,24 @@ async fn a_paused_redis_is_refused_for_and_taken_up_again() {
 }
 
 #[tokio::test]
+async fn a_redis_that_changes_nothing_is_as_good_as_none() {
+    let Some(redis) = redis().await else { return };
+    let server = redis.server().await;
+    let id = server.session(LATEST).await;
+    redis.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await; // of nobody: it answers, and only reads
+    let unready = async {
+        while server.probe("/readyz").await.status == StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(unready).await;
+    is_without_redis(&server, &id).await;
+    redis.run::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    is_ready(&server).await;
+    assert_eq!(server.ping(&id).await.result(), json!({}));
+}
+
+#[tokio::test]
 async fn a_server_starts_without_redis_and_is_ready_once_it_is_there() {
     let Some(mut redis) = redis().await else { return };
     redis.kill();
