@@ -10,7 +10,7 @@ use crate::shim::identity::ProcessId;
 use crate::shim::signal::Signal;
 use crate::shim::tree;
 use crate::state::{RunDir, RunId, StateDir, StateError};
-use crate::undo::Undo;
+use crate::undo::{Undo, in_order};
 use crate::world::docker::restore;
 
 /// How long a shim may take to end its tree: a little more than it gives itself.
@@ -132,7 +132,7 @@ fn replay(journal: &Journal, past: &Past) -> Result<Vec<String>, HealError> {
     if past.is_of_another_boot() {
         lines.push("the machine was started anew since: none of its processes is left".to_owned());
     }
-    for (seq, undo) in journal.outstanding() {
+    for (seq, undo) in in_order(journal.outstanding()) {
         let done = if past.is_of_another_boot() && !undo.outlives_boots() {
             Ok(format!("{undo}: done by the restart"))
         } else {

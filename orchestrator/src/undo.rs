@@ -1,6 +1,7 @@
 //! What takes a step back: written to the journal before the step is taken.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub enum Undo {
         /// How long an end that was asked for may still be under way.
         #[serde(with = "humantime_serde")]
         settle: Duration,
+        /// Its address on its first network; networks give addresses away in order.
+        address: Option<IpAddr>,
     },
     /// Lets a container go on that was frozen.
     UnpauseContainer {
@@ -92,7 +95,24 @@ impl Undo {
     }
 }
 
+/// The order in which undos are carried out, where they are given newest first: what gives containers
+/// an address comes last, the lowest address first. A network gives the lowest that is free, so that
+/// each gets its own again.
+pub(crate) fn in_order<T>(mut undos: Vec<(T, Undo)>) -> Vec<(T, Undo)> {
+    undos.sort_by_key(|(_, undo)| undo.address());
+    undos
+}
+
 impl Undo {
+    /// The address that a container had, where the undo lets its network give one.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::StartContainer { address, .. } => *address,
+            Self::ReconnectContainer { attachment, .. } => attachment.address(),
+            _ => None,
+        }
+    }
+
     /// Whether it is still to be done after the machine was started anew: containers outlive that,
     /// processes do not.
     pub(crate) fn outlives_boots(&self) -> bool {
@@ -121,5 +141,29 @@ impl fmt::Display for Undo {
             }
             Self::RemoveProject { project, .. } => write!(f, "take stack {project} down"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(address: &str) -> Undo {
+        Undo::StartContainer {
+            engine: String::new(),
+            id: String::new(),
+            name: address.to_owned(),
+            settle: Duration::ZERO,
+            address: address.parse().ok(),
+        }
+    }
+
+    #[test]
+    fn containers_get_their_addresses_back_lowest_first_and_all_else_is_undone_before() {
+        let process = Undo::RemoveFault { admin: String::new(), id: "slow".to_owned() };
+        let undos = [start("10.0.0.12"), start("10.0.0.4"), process, start("")];
+        let undos = undos.into_iter().enumerate().collect();
+        let order: Vec<usize> = in_order(undos).into_iter().map(|(place, _)| place).collect();
+        assert_eq!(order, [2, 3, 1, 0]);
     }
 }

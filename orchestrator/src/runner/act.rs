@@ -80,8 +80,12 @@ async fn start(step: &Start, victims: &[String], world: &World) -> Result<(), Wo
         [] => world.down().await?,
         victims => victims.to_vec(),
     };
-    // All of them, though one fails: it must not keep the others down.
-    let started = join_all(down.iter().map(|name| world.start_again(name))).await;
+    // All of them, though one fails: it must not keep the others down. One after the other, in the
+    // order that the world says.
+    let mut started = Vec::new();
+    for name in &down {
+        started.push(world.start_again(name).await);
+    }
     let running = down.iter().zip(&started).filter(|(_, started)| started.is_ok());
     let running: Vec<_> = running.map(|(name, _)| name.clone()).collect();
     let ready = until_ready(&running, world, end).await;

@@ -39,7 +39,7 @@ impl Planned<'_> {
     pub(crate) fn describe(&self) -> String {
         let (step, victims) = (self.step.describe(), self.victims.join(", "));
         // A step that names its victims has said it.
-        if step.ends_with(&victims) { step } else { format!("{step} ({victims})") }
+        if step.contains(&victims) { step } else { format!("{step} ({victims})") }
     }
 }
 

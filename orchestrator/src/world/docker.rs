@@ -208,8 +208,7 @@ impl DockerWorld {
             Source::Adopted(adopt) => adopted(&config, adopt, &engine).await?,
         };
         let front = front(&config, &selection)?;
-        let containers = selection.all().map(|selected| selected.container.id.clone());
-        let events = Events::follow(&engine, containers.collect(), selection.names());
+        let events = Events::follow(&engine, selection.names());
         let within = config.ready_within;
         let members = Members::new(engine, journal.clone(), config, selection)?;
         members.wait_all_ready(within).await?;

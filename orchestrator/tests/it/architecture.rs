@@ -85,6 +85,16 @@ fn only_three_rooms_of_the_server_name_redis() {
 }
 
 #[test]
+fn only_the_docker_world_names_bollard_and_only_the_redis_of_worlds_names_redis() {
+    for (path, text) in sources("orchestrator") {
+        let names_bollard = text.contains("bollard::");
+        assert!(!names_bollard || path.contains("/world/docker/"), "{path} names bollard");
+        let names_redis = text.contains("redis::Client") || text.contains("use redis::{");
+        assert!(!names_redis || path.ends_with("/world/redis.rs"), "{path} names redis");
+    }
+}
+
+#[test]
 fn every_file_says_on_top_what_it_is_for() {
     for folder in ["model", "proxy", "server", "loadgen", "orchestrator", "xtask"] {
         for (path, text) in sources(folder) {

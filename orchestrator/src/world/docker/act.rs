@@ -91,15 +91,17 @@ impl Members {
         self.selection.replicas.iter().map(replica).collect()
     }
 
-    /// Who does not run, as the engine says.
+    /// Who does not run, as the engine says, in the order in which they are to be started: a network
+    /// gives each the lowest address that is free, and others know them by those that they had.
     pub(super) async fn down(&self) -> Result<Vec<String>, DockerError> {
         let mut down = Vec::new();
         for selected in self.targets() {
             if self.look(selected).await?.state == State::Down {
-                down.push(selected.name.clone());
+                down.push((selected.container.address(), selected.name.clone()));
             }
         }
-        Ok(down)
+        down.sort();
+        Ok(down.into_iter().map(|(_, name)| name).collect())
     }
 
     pub(super) async fn kill(&self, name: &str, signal: Signal) -> Result<(), DockerError> {
@@ -311,7 +313,8 @@ impl Members {
 
     fn start_undo(&self, target: &Selected, settle: Duration) -> Undo {
         let (engine, id, name) = self.names_of(target);
-        Undo::StartContainer { engine, id, name, settle }
+        let address = target.container.address();
+        Undo::StartContainer { engine, id, name, settle, address }
     }
 
     /// The engine, the container's id, and its name.

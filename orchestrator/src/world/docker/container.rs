@@ -89,6 +89,11 @@ impl Attachment {
         }
     }
 
+    /// Its IPv4 address there.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.ipv4.parse().ok()
+    }
+
     pub(super) fn has_fixed_address(&self) -> bool {
         self.ipv4_is_fixed || self.ipv6.is_some()
     }
@@ -190,6 +195,11 @@ fn address(binding: &PortBinding) -> Option<SocketAddr> {
 }
 
 impl Container {
+    /// Its address on its first network.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.networks.first().and_then(Attachment::address)
+    }
+
     /// What drills call it: its service in a stack of the drill's own.
     pub(crate) fn service(&self) -> Option<String> {
         let service = self.labels.get(SERVICE)?;

@@ -32,14 +32,10 @@ impl Drop for Events {
 }
 
 impl Events {
-    /// Follows what happens to the containers of these ids; `names` is what drills call them.
-    pub(super) fn follow(
-        engine: &Engine,
-        ids: Vec<String>,
-        names: BTreeMap<String, String>,
-    ) -> Self {
+    /// Follows what happens to these containers: what drills call them, by their ids.
+    pub(super) fn follow(engine: &Engine, names: BTreeMap<String, String>) -> Self {
         let sender = broadcast::Sender::new(BACKLOG);
-        let follow = follow(engine.clone(), ids, names, sender.clone());
+        let follow = follow(engine.clone(), names, sender.clone());
         Self { follower: tokio::spawn(follow).abort_handle(), sender }
     }
 
@@ -50,16 +46,14 @@ impl Events {
 
 async fn follow(
     engine: Engine,
-    ids: Vec<String>,
     names: BTreeMap<String, String>,
     sender: broadcast::Sender<WorldEvent>,
 ) {
     let mut since = None;
     loop {
-        let filters = HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned(), "network".to_owned()]),
-            ("container".to_owned(), ids.clone()),
-        ]);
+        // Not by container: the engine would leave out what its networks say of one.
+        let kinds = vec!["container".to_owned(), "network".to_owned()];
+        let filters = HashMap::from([("type".to_owned(), kinds)]);
         let options =
             EventsOptions { since: since.clone(), filters: Some(filters), ..Default::default() };
         let mut events = Box::pin(engine.client().events(Some(options)));
@@ -76,7 +70,8 @@ async fn follow(
     }
 }
 
-/// One event in words; what health checks do every few seconds is left out.
+/// One event in words, if it is of these containers; what health checks do every few seconds is left
+/// out.
 fn read(event: &EventMessage, names: &BTreeMap<String, String>) -> Option<WorldEvent> {
     let action = event.action.as_deref()?;
     if action.starts_with("exec_") {
@@ -86,7 +81,7 @@ fn read(event: &EventMessage, names: &BTreeMap<String, String>) -> Option<WorldE
     let attributes = actor.attributes.as_ref();
     let attribute = |key: &str| attributes.and_then(|all| all.get(key)).map(String::as_str);
     let id = attribute("container").or(actor.id.as_deref())?;
-    let name = names.get(id).map(String::as_str).or(attribute("name"))?;
+    let name = names.get(id)?;
     let more = match action {
         "kill" => attribute("signal").map(|signal| format!(" (signal {signal})")),
         "die" => attribute("exitCode").map(|code| format!(" (exit code {code})")),

@@ -11,7 +11,7 @@ use super::container::{Attachment, PROJECT, State};
 use super::engine::{Engine, EngineError};
 use crate::causes::in_words;
 use crate::journal::Journal;
-use crate::undo::Undo;
+use crate::undo::{Undo, in_order};
 
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -22,11 +22,11 @@ const START: Duration = Duration::from_secs(20);
 /// How long a stack may take to be gone.
 const REMOVE: Duration = Duration::from_secs(60);
 
-/// Carries out what the journal still has of containers, newest first. What cannot be done stays in
+/// Carries out what the journal still has of containers. What cannot be done stays in
 /// it, and the others are done all the same.
 pub(crate) async fn all(journal: &Journal) -> Result<(), DockerError> {
     let mut left = Vec::new();
-    for (seq, undo) in journal.outstanding() {
+    for (seq, undo) in in_order(journal.outstanding()) {
         match carry_out(&undo).await {
             None => {}
             Some(Ok(line)) => {
@@ -42,7 +42,9 @@ pub(crate) async fn all(journal: &Journal) -> Result<(), DockerError> {
 /// Carries out one undo and says what was done; `None` for one that is not about containers.
 pub(crate) async fn carry_out(undo: &Undo) -> Option<Result<String, EngineError>> {
     Some(match undo {
-        Undo::StartContainer { engine, id, name, settle } => start(engine, id, name, *settle).await,
+        Undo::StartContainer { engine, id, name, settle, .. } => {
+            start(engine, id, name, *settle).await
+        }
         Undo::UnpauseContainer { engine, id, name } => unpause(engine, id, name).await,
         Undo::ReconnectContainer { engine, id, name, attachment } => {
             reconnect(engine, id, name, attachment).await

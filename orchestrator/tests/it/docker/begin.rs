@@ -99,22 +99,10 @@ async fn a_container_that_does_not_run_and_one_whose_port_moves_are_refused() {
     let containers = containers().await;
     let house = house().await;
     let drill = drill("kill: {}\nwait: 1s");
-    let moving = containers.name("moving");
-    docker(&[
-        "run",
-        "--detach",
-        "--rm",
-        "--name",
-        &moving,
-        "--label",
-        "squall.target=true",
-        "--publish",
-        "127.0.0.1::3000",
-        "squall:local",
-        "server",
-        "--listen",
-        "0.0.0.0:3000",
-    ]);
+    let (moving, network) = (containers.name("moving"), containers.network());
+    let run = "run --detach --rm --label squall.target=true --publish 127.0.0.1::3000";
+    let run = format!("{run} --name {moving} --network {network} squall:local server");
+    docker(&format!("{run} --listen 0.0.0.0:3000").split(' ').collect::<Vec<_>>());
     let adopt = format!("world.docker={{ adopt: {{ containers: [{moving}] }} }}");
     let complaint = refused(&house, &drill, &["--set", &adopt], 3).await;
     docker(&["rm", "--force", &moving]);

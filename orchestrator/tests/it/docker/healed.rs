@@ -1,14 +1,17 @@
 //! A drill that is killed: `squall heal` puts containers back, and takes stacks down.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use squall::shim::tree;
+use tokio::time::timeout;
 
 use super::adopted::three_hits;
 use super::containers::{REPLICAS, containers, left_of, seat};
 use crate::drills::house::{House, assert_nothing_left, house};
 use crate::drills::runbooks::{SHORT, page};
 use crate::needs::has_docker;
-use crate::support::assert_gone;
-use squall::shim::tree;
+use crate::support::{DEADLINE, assert_gone};
 
 #[tokio::test]
 async fn one_stopped_one_paused_one_disconnected_are_put_back_by_heal_which_says_so() {
@@ -73,12 +76,25 @@ async fn what_somebody_else_has_put_back_or_removed_is_no_trouble() {
     }
 }
 
-/// Kills a drill on a stack of its own at this news; then heals.
+/// Waits until something of the run's stack is there.
+async fn until_a_stack_begins(run: &str) {
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    let begins = async {
+        while left_of(run).is_empty() {
+            look.tick().await;
+        }
+    };
+    timeout(DEADLINE, begins).await.expect("a stack in time");
+}
+
+/// Kills a drill on a stack of its own at this news, and when there is something of its stack; then
+/// heals.
 async fn killed_and_healed(house: &House, news: &str) {
     let all: Vec<&str> = SHORT.iter().chain(&["--world", "docker"]).copied().collect();
     let mut running = house.start_file(&page("redis-outage.md"), &all);
     running.until(news).await;
     let run = running.run();
+    until_a_stack_begins(&run).await;
     running.child.kill().await.expect("killed");
     assert_gone(tree::strays(&run, None)).await;
     let healed = house.call(&["heal"]).await;
