@@ -154,7 +154,7 @@ pub enum World {
     /// Child processes of the drill.
     Process(ProcessWorld),
     /// Containers.
-    Docker(Box<DockerWorld>),
+    Docker(DockerWorld),
     /// A URL, and no more.
     External(ExternalWorld),
 }

@@ -117,8 +117,8 @@ impl Stage {
                 World::Process(ProcessWorld::start(config.clone(), children).await?)
             }
             WorldSpec::Docker(config) => {
-                let world = DockerWorld::start((**config).clone(), children, journal).await;
-                World::Docker(Box::new(world?))
+                let config = (**config).clone();
+                World::Docker(DockerWorld::start(config, children, journal).await?)
             }
             WorldSpec::External(config) => World::External(ExternalWorld::new(config)),
         })

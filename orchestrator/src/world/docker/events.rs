@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn words(action: &str, id: &str, attributes: serde_json::Value) -> Option<String> {
+    fn words(action: &str, id: &str, attributes: &serde_json::Value) -> Option<String> {
         let event = json!({
             "Type": "container", "Action": action, "timeNano": 7,
             "Actor": { "ID": id, "Attributes": attributes },
@@ -122,7 +122,7 @@ mod tests {
             ("exec_start: squall", "abc", json!({}), None),
             ("die", "xyz", json!({}), None),
         ] {
-            assert_eq!(words(action, id, attributes).as_deref(), expected, "{action}");
+            assert_eq!(words(action, id, &attributes).as_deref(), expected, "{action}");
         }
     }
 }

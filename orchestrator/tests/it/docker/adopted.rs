@@ -4,12 +4,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::containers::{Containers, REPLICAS, containers};
-use crate::drills::house::{count, house};
+use crate::drills::house::{as_list, count, house};
 use crate::needs::has_docker;
 
 /// A drill on containers that a test names with `--set`, with these steps.
 pub(super) fn drill(steps: &str) -> String {
-    let steps: String = steps.lines().map(|step| format!("      - {step}\n")).collect();
+    let steps = as_list(steps);
     format!(
         r#"
 name: adopted

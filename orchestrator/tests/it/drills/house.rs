@@ -65,6 +65,12 @@ phases:
 steady: { window: 2s, hold: 2s, success_drop: 0.6, p95_slack: 30s, baseline_success: 0.5 }
 "#;
 
+/// Steps, a line each, as the list of a drill has them.
+pub(crate) fn as_list(steps: &str) -> String {
+    let steps: Vec<String> = steps.lines().map(|step| format!("      - {step}\n")).collect();
+    steps.concat()
+}
+
 /// A folder with the state, the runbooks and the reports of one test.
 pub(crate) struct House {
     folder: tempfile::TempDir,

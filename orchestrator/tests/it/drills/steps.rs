@@ -1,12 +1,12 @@
 //! What a drill can do to replicas that are processes, step by step.
 
-use super::house::{RESTART, count, house};
+use super::house::{RESTART, as_list, count, house};
 
 /// The restart drill with these steps instead.
 fn with_steps(steps: &str) -> String {
     let (head, rest) = RESTART.split_once("      - kill").expect("steps");
     let (_, tail) = rest.split_once("  recovery:").expect("a recovery");
-    let steps: String = steps.lines().map(|step| format!("      - {step}\n")).collect();
+    let steps = as_list(steps);
     format!("{head}{steps}  recovery:{tail}")
 }
 
