@@ -19,8 +19,8 @@ READERS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"]
 TOOLS = [*READERS, "trigger-notification"]
 
 
-def client(url: str, mode: str = "legacy") -> Client:
-    return Client(url, mode=mode, read_timeout_seconds=DEADLINE)
+def client(url: str, mode: str = "legacy", **more) -> Client:
+    return Client(url, mode=mode, read_timeout_seconds=DEADLINE, **more)
 
 
 def text_of(result) -> str:
@@ -96,6 +96,21 @@ async def hears_of_progress_on_the_stream_of_an_answer(url: str) -> None:
     assert sorted(heard) == [(step, 5) for step in range(1, 6)], heard
 
 
+async def hears_what_trigger_notification_sends(url: str) -> None:
+    heard = asyncio.Queue()
+
+    async def on_message(message) -> None:
+        heard.put_nowait(getattr(message, "method", None))
+
+    async with client(url, message_handler=on_message) as peer:
+        for kind in ["tools", "resources", "prompts"]:
+            call = {"kind": kind, "to": "session"}
+            sent = json.loads(text_of(await peer.call_tool("trigger-notification", call)))
+            while sent["streams"] == 0:  # the client opens its stream in the background
+                sent = json.loads(text_of(await peer.call_tool("trigger-notification", call)))
+            assert await heard.get() == f"notifications/{kind}/list_changed"
+
+
 async def is_told_which_argument_is_wrong(url: str) -> None:
     async with client(url) as peer:
         for tool, arguments, word in [
@@ -147,6 +162,7 @@ CHECKS = [
     calls_fetch_data,
     calls_get_server_stats,
     hears_of_progress_on_the_stream_of_an_answer,
+    hears_what_trigger_notification_sends,
     is_told_which_argument_is_wrong,
     makes_many_calls_at_once,
     is_told_404_when_its_session_is_gone,

@@ -10,6 +10,11 @@ import {
   StreamableHTTPClientTransport,
   StreamableHTTPError,
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import {
+  PromptListChangedNotificationSchema,
+  ResourceListChangedNotificationSchema,
+  ToolListChangedNotificationSchema,
+} from "@modelcontextprotocol/sdk/types.js";
 
 // Every wait ends: the longest call of the checks takes well under a second.
 const DEADLINE = 60_000;
@@ -104,6 +109,23 @@ const CHECKS = {
     await connected(url, async (client) => {
       const call = { name: "fetch-data", arguments: { delay_ms: 5, url: "label" } };
       assert.equal(JSON.parse(textOf(await client.callTool(call))).url, "label");
+    });
+  },
+
+  async "hears what trigger-notification sends"(url) {
+    await connected(url, async (client) => {
+      const kinds = [
+        ["tools", ToolListChangedNotificationSchema],
+        ["resources", ResourceListChangedNotificationSchema],
+        ["prompts", PromptListChangedNotificationSchema],
+      ];
+      for (const [kind, schema] of kinds) {
+        const heard = new Promise((resolve) => client.setNotificationHandler(schema, resolve));
+        const call = { name: "trigger-notification", arguments: { kind, to: "session" } };
+        // The client opens its stream in the background.
+        while (JSON.parse(textOf(await client.callTool(call))).streams === 0);
+        assert.equal((await heard).method, `notifications/${kind}/list_changed`);
+      }
     });
   },
 
