@@ -1,5 +1,7 @@
 //! The runbooks on the Compose stack: up, drilled, judged, and taken down without a trace.
 
+use std::path::Path;
+
 use super::containers::{left_of, seat};
 use crate::drills::house::{Ended, House, count, finding, house, number};
 use crate::drills::runbooks::{
@@ -21,7 +23,21 @@ async fn on_containers(page: &str, arguments: &[&str], code: i32) -> (Ended, Hou
     }
     let healed = house.call(&["heal"]).await;
     assert_eq!(healed.stdout.trim(), "nothing to heal");
+    keep_report(&ended);
     (ended, house)
+}
+
+/// Leaves the report where it can be read after the tests: `target/tmp/reports/`.
+fn keep_report(ended: &Ended) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let report = ended.report();
+    let name = format!("{}-{}", report["drill"], report["verdict"]).replace('"', "");
+    for kind in ["html", "json"] {
+        let to = folder.join(format!("{name}.{kind}"));
+        std::fs::copy(ended.out.join(format!("report.{kind}")), &to).expect("copied");
+        eprintln!("report: {}", to.display());
+    }
 }
 
 #[tokio::test]
