@@ -457,17 +457,25 @@ fn say_held(reinit: &Reinit, counts: &SessionCounts) -> String {
     if hurt == 0 {
         return format!("{} went on untouched.", count(counts.total, "session"));
     }
-    let paths = reinit.percentiles().total;
-    let times = match (paths.p50, paths.max) {
-        (Some(median), Some(longest)) => {
-            format!(", in {} at the median and {} at most", time(median), time(longest))
-        }
-        _ => String::new(),
-    };
+    let percentiles = reinit.percentiles();
+    let (way, outage) = (say_times(&percentiles.total), say_times(&percentiles.outage));
+    let way = way.map(|times| format!(", in {times}")).unwrap_or_default();
+    // Where some re-initialised, their way says more.
+    let outage = outage.filter(|_| counts.reinitialised == 0);
+    let outage = outage.map(|times| format!(", after {times} without an answer"));
     format!(
-        "Every session came back: {} re-initialised{times}, {} survived, {} untouched.",
-        counts.reinitialised, counts.survived, counts.untouched,
+        "Every session came back: {} re-initialised{way}, {} survived{}, {} untouched.",
+        counts.reinitialised,
+        counts.survived,
+        outage.unwrap_or_default(),
+        counts.untouched,
     )
+}
+
+/// `2 s at the median and 3 s at most`; nothing where nothing was measured.
+fn say_times(times: &Percentiles) -> Option<String> {
+    let (median, longest) = (times.p50?, times.max?);
+    Some(format!("{} at the median and {} at most", time(median), time(longest)))
 }
 
 /// What is worth knowing and breaks nothing.

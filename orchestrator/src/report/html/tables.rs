@@ -133,12 +133,14 @@ fn lost(report: &Report) -> Grid {
 fn faults(report: &Report) -> Grid {
     let rows = report.faults.iter().map(|fault| {
         let kind = if fault.step { "step" } else { "fault" };
-        vec![fault.id.to_string(), kind.to_owned(), fault.what.clone(), fault.hits.to_string()]
+        let seen = fault.seen_after_ms.map_or("–".to_owned(), time);
+        let hits = fault.hits.to_string();
+        vec![fault.id.to_string(), kind.to_owned(), fault.what.clone(), hits, seen]
     });
     Grid {
         title: "Faults and steps",
-        note: "",
-        head: vec!["name", "kind", "what it does", "hits"],
+        note: "For steps on containers, the engine says how long after the journalled start it saw something happen.",
+        head: vec!["name", "kind", "what it does", "hits", "seen by the engine after"],
         numbers_from: 3,
         rows: rows.collect(),
     }

@@ -117,15 +117,16 @@ async fn look(command: &mut Command) -> Option<Output> {
     timeout(LOOK, command.output()).await.ok()?.ok()
 }
 
-/// What the tool says in one line: from its first complaint on, or else its last words.
+/// What the tool says in one line: its first complaint and what follows, with the line before, which says
+/// what it was about; or else its last words.
 fn said(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let is_complaint = |line: &&str| {
         let line = line.to_ascii_lowercase();
         line.starts_with("error") || line.contains("error:")
     };
-    let from = lines.iter().position(is_complaint).unwrap_or(lines.len().saturating_sub(2));
-    let text = lines[from..].join(" ");
+    let complaint = lines.iter().position(is_complaint).unwrap_or(lines.len().saturating_sub(1));
+    let text = lines[complaint.saturating_sub(1)..].join(" ");
     if text.is_empty() { "it said nothing".to_owned() } else { text.chars().take(400).collect() }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             ("ERROR: yaml: line 3\n  found x\n", "ERROR: yaml: line 3 found x"),
             (
                 "Creating a ... done\nERROR: for b  no such image\nERROR: Encountered errors\n",
-                "ERROR: for b  no such image ERROR: Encountered errors",
+                "Creating a ... done ERROR: for b  no such image ERROR: Encountered errors",
             ),
             (
                 "Made\nPulling b (image)...\nGet x: no such host\n",
