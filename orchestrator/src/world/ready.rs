@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,6 +18,9 @@ use super::redis::{RedisError, RedisUrl};
 
 /// How long one question may stay unanswered.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a connection must stay open to count as kept.
+const KEPT: Duration = Duration::from_millis(100);
 
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -29,6 +33,10 @@ pub enum Probe {
     Path(String),
     /// It accepts connections. For servers that have no such path.
     Connect,
+    /// It accepts connections and does not close them at once. What forwards a published port accepts
+    /// them for a container that does not listen yet.
+    #[serde(skip)]
+    Keeps,
     /// It is a Redis that answers `PING`: one that still reads its file does not.
     #[serde(skip)]
     Redis,
@@ -62,6 +70,9 @@ pub enum NotReady {
     /// No connection.
     #[error("no connection")]
     Connect(#[source] io::Error),
+    /// A connection that did not last.
+    #[error("a connection that was closed at once")]
+    Closed,
     /// No answer.
     #[error("a connection, but no answer")]
     Silent,
@@ -114,7 +125,17 @@ async fn ask(address: SocketAddr, probe: &Probe) -> Result<(), NotReady> {
     match probe {
         Probe::Path(path) => get(stream, address, path).await,
         Probe::Connect => Ok(()),
+        Probe::Keeps => kept(stream).await,
         Probe::Redis => Ok(RedisUrl::at(address).ping().await?),
+    }
+}
+
+async fn kept(mut stream: TcpStream) -> Result<(), NotReady> {
+    match timeout(KEPT, stream.read(&mut [0])).await {
+        Ok(Ok(0)) => Err(NotReady::Closed),
+        Ok(Err(error)) => Err(NotReady::Connect(error)),
+        // It speaks first, or waits for us to do so.
+        Ok(Ok(_)) | Err(_) => Ok(()),
     }
 }
 
@@ -140,7 +161,7 @@ async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(), N
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
 
     /// Asks a server that answers with these bytes.
@@ -173,6 +194,17 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_enough_where_no_path_is_asked_for() {
         check("", Probe::Connect).await.expect("ready");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_at_once_is_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let close_at_once = async { drop(listener.accept().await.expect("a connection")) };
+        let asked = tokio::join!(close_at_once, ask(address, &Probe::Keeps)).1;
+        let error = asked.expect_err("closed");
+        assert!(matches!(error, NotReady::Closed), "{error}");
+        check("", Probe::Keeps).await.expect("it waits for us to speak");
     }
 
     #[tokio::test]

@@ -253,10 +253,11 @@ impl Members {
             });
         };
         let is_entry = self.selection.entry.as_ref() == Some(selected);
-        let (probe, port) = match &*selected.name {
-            REDIS => (&Probe::Redis, None),
-            _ if is_entry => (&Probe::Connect, self.config.entry_port),
-            _ => (&self.config.ready, self.config.port),
+        let (probe, port) = match (&*selected.name, &self.config.ready) {
+            (REDIS, _) => (&Probe::Redis, None),
+            _ if is_entry => (&Probe::Keeps, self.config.entry_port),
+            (_, Probe::Connect) => (&Probe::Keeps, self.config.port),
+            (_, ready) => (ready, self.config.port),
         };
         match self.config.address_of(selected, port) {
             Ok(address) => {
