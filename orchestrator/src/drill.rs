@@ -103,7 +103,7 @@ pub(crate) struct LoadSpec {
     #[serde(deserialize_with = "text")]
     pub(crate) mix: Mix,
     /// How long one request may take.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) timeout: Duration,
     /// The protocol version that clients ask for.
     pub(crate) version: ProtocolVersion,
@@ -140,7 +140,7 @@ pub(crate) struct Phases {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Quiet {
     /// How long.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) lasts: Duration,
 }
 

@@ -194,17 +194,17 @@ pub(crate) enum Expectation {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SteadyRule {
     /// The windows that are judged, one by one.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) window: Duration,
     /// A window's success rate may be so much below the baseline's (0.01 is a percentage point).
     pub(crate) success_drop: f64,
     /// A window's p95 may be so many times the baseline's …
     pub(crate) p95_factor: f64,
     /// … or so much above it, whichever is more.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) p95_slack: Duration,
     /// Recovered means steady for at least so long.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) hold: Duration,
     /// The least success rate of the baseline itself, 0 to 1.
     pub(crate) baseline_success: f64,

@@ -47,7 +47,7 @@ pub enum HealError {
 pub struct Healed {
     /// The runs that needed it, oldest first.
     pub runs: Vec<HealedRun>,
-    /// Runs that were left alone because their drill lives.
+    /// Runs that were left alone because their drill lives, or another drills the same world.
     pub alive: Vec<StateError>,
     /// Runs that could not be healed. Empty if a single run was asked for.
     pub failed: Vec<HealError>,
@@ -83,7 +83,9 @@ pub fn heal(state: &StateDir, run: Option<&RunId>) -> Result<Healed, HealError> 
     for run in state.runs()? {
         match heal_run(state, &run) {
             Ok(run) => healed.runs.extend(run),
-            Err(HealError::State(alive @ StateError::Alive { .. })) => healed.alive.push(alive),
+            Err(HealError::State(
+                alive @ (StateError::Alive { .. } | StateError::WorldInUse { .. }),
+            )) => healed.alive.push(alive),
             Err(error) => healed.failed.push(error),
         }
     }
@@ -103,6 +105,9 @@ fn heal_run(state: &StateDir, run: &RunId) -> Result<Option<HealedRun>, HealErro
     if past.ended {
         return Ok(None);
     }
+    // Containers are shared with whoever drills them now; processes are the run's own.
+    let outlives = journal.outstanding().iter().any(|(_, undo)| undo.outlives_boots());
+    let _world = outlives.then(|| state.lock_world(&past.begin.world, run)).transpose()?;
     let lines = replay(&journal, &past)?;
     journal.end()?;
     Ok(Some(HealedRun { run: run.clone(), drill: past.begin.drill, lines }))
@@ -141,7 +146,9 @@ fn replay(journal: &Journal, past: &Past) -> Result<Vec<String>, HealError> {
         match done {
             Ok(line) => {
                 lines.push(line);
-                journal.undone(seq)?;
+                // A journal that cannot be written keeps nothing from being undone.
+                let noted = journal.undone(seq).map_err(|error| in_words(&error));
+                left.extend(noted.err().map(|why| format!("{undo} once more ({why})")));
             }
             Err(why) => left.push(format!("{undo}{why}")),
         }

@@ -288,13 +288,14 @@ impl Report {
         drill: &str,
         seed: Seed,
         verdict: Verdict,
+        exit_code: u8,
         reason: &str,
     ) -> serde_json::Value {
         serde_json::json!({
             "schema_version": SCHEMA_VERSION,
             "verdict": verdict,
             "reason": reason,
-            "exit_code": verdict.exit_code(),
+            "exit_code": exit_code,
             "drill": drill,
             "seed": seed,
         })

@@ -2,6 +2,30 @@
 
 use serde::Deserializer;
 
+/// Times as drills write them, `200ms` or `3s`: a week at most, so that sums of them are moments, too.
+pub(crate) mod time {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    const MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let time: Duration = humantime_serde::deserialize(from)?;
+        if time > MOST {
+            return Err(serde::de::Error::custom(format!(
+                "{} is too long: a week at most was expected",
+                humantime::format_duration(time)
+            )));
+        }
+        Ok(time)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        humantime_serde::serialize(time, to)
+    }
+}
+
 /// Reads a scalar, be it a text or a number, by its `FromStr`.
 pub(crate) fn text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

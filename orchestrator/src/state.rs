@@ -175,15 +175,22 @@ impl StateDir {
         let random = getrandom::u32().map_err(StateError::Random)? as u16;
         let id = RunId::new(SystemTime::now(), random);
         let holder = Holder { pid: std::process::id(), run: id.clone() };
-        let locks = self.0.join("locks");
-        make_dir(&locks)?;
-        let world_lock = lock(&locks.join(format!("{world}.lock")), &holder)?;
-        let world_lock = world_lock
-            .map_err(|holder| StateError::WorldInUse { world: world.to_owned(), holder })?;
+        let WorldLock(world_lock) = self.lock_world(world, &id)?;
         let path = self.run_path(&id);
         make_dir(&path)?;
         let lock = lock_run(&path, &holder)?;
         Ok(RunDir { id, path, _locks: vec![lock, world_lock] })
+    }
+
+    /// Locks a world for a run whose drill is gone, as that had: another drill may be at work on the same
+    /// containers.
+    pub(crate) fn lock_world(&self, world: &str, run: &RunId) -> Result<WorldLock, StateError> {
+        let holder = Holder { pid: std::process::id(), run: run.clone() };
+        let locks = self.0.join("locks");
+        make_dir(&locks)?;
+        let locked = lock(&locks.join(format!("{world}.lock")), &holder)?;
+        let in_use = |holder| StateError::WorldInUse { world: world.to_owned(), holder };
+        locked.map(WorldLock).map_err(in_use)
     }
 
     /// Takes over a run whose drill is gone. Fails with [`StateError::Alive`] if it is not.
@@ -247,6 +254,10 @@ impl RunDir {
         self.path.join(JOURNAL)
     }
 }
+
+/// A world that this process has for itself, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct WorldLock(Lock);
 
 /// A lock that this process holds.
 #[derive(Debug)]

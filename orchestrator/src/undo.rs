@@ -48,7 +48,7 @@ pub enum Undo {
         /// Its name, for people.
         name: String,
         /// How long an end that was asked for may still be under way.
-        #[serde(with = "humantime_serde")]
+        #[serde(with = "crate::scalar::time")]
         settle: Duration,
         /// Its address on its first network; networks give addresses away in order.
         address: Option<IpAddr>,
@@ -96,10 +96,10 @@ impl Undo {
 }
 
 /// The order in which undos are carried out, where they are given newest first: what gives containers
-/// an address comes last, the lowest address first. A network gives the lowest that is free, so that
-/// each gets its own again.
+/// an address comes after the rest, the lowest address first, for a network gives the lowest that is
+/// free, and so each gets its own again. Last of all a stack goes, when nobody adds to it any more.
 pub(crate) fn in_order<T>(mut undos: Vec<(T, Undo)>) -> Vec<(T, Undo)> {
-    undos.sort_by_key(|(_, undo)| undo.address());
+    undos.sort_by_key(|(_, undo)| (matches!(undo, Undo::RemoveProject { .. }), undo.address()));
     undos
 }
 
@@ -161,9 +161,10 @@ mod tests {
     #[test]
     fn containers_get_their_addresses_back_lowest_first_and_all_else_is_undone_before() {
         let process = Undo::RemoveFault { admin: String::new(), id: "slow".to_owned() };
-        let undos = [start("10.0.0.12"), start("10.0.0.4"), process, start("")];
+        let stack = Undo::RemoveProject { engine: String::new(), project: String::new() };
+        let undos = [start("10.0.0.12"), stack, start("10.0.0.4"), process, start("")];
         let undos = undos.into_iter().enumerate().collect();
         let order: Vec<usize> = in_order(undos).into_iter().map(|(place, _)| place).collect();
-        assert_eq!(order, [2, 3, 1, 0]);
+        assert_eq!(order, [3, 4, 2, 0, 1]);
     }
 }

@@ -158,18 +158,20 @@ async fn run_one(drill: &Drill, options: &Options, json: bool, interrupt: &Inter
     };
     tell(format_args!("squall: {}", in_words(&error)));
     let verdict = match error {
-        RunError::Plan(_) => return exit::UNUSABLE,
-        RunError::Stage(StageError::World(error)) if error.is_of_a_file() => {
-            return exit::UNUSABLE;
-        }
         RunError::Interrupted(_) => Verdict::Stopped,
         RunError::RollbackIncomplete { .. } => Verdict::RollbackIncomplete,
         _ => Verdict::NotStarted,
     };
+    let code = match &error {
+        RunError::Plan(_) => exit::UNUSABLE,
+        RunError::Stage(StageError::World(error)) if error.is_of_a_file() => exit::UNUSABLE,
+        _ => verdict.exit_code(),
+    };
     if json && !shown {
-        say(Report::of_none(drill.name.as_str(), options.seed, verdict, &in_words(&error)));
+        let (name, reason) = (drill.name.as_str(), in_words(&error));
+        say(Report::of_none(name, options.seed, verdict, code, &reason));
     }
-    verdict.exit_code()
+    code
 }
 
 /// Of two exit codes, the one that counts for both: 4 over 2 over 5 over 1 over 3 over 0.

@@ -29,10 +29,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     for error in &healed.failed {
         tell(format_args!("squall: {error}"));
     }
-    if healed.is_nothing() {
+    let code = if !healed.failed.is_empty() {
+        exit::ROLLBACK_INCOMPLETE
+    } else if !healed.alive.is_empty() {
+        exit::NOT_STARTED
+    } else {
+        0
+    };
+    if healed.is_nothing() && code == 0 {
         say("nothing to heal");
     }
-    let code = if healed.failed.is_empty() { 0 } else { exit::ROLLBACK_INCOMPLETE };
     Ok(ExitCode::from(code))
 }
 

@@ -61,6 +61,12 @@ fn a_misspelt_key_is_named_with_its_place_in_the_file_and_the_name_that_was_mean
             "wait: soon",
             "15:9: invalid value: string \"soon\", expected a duration with a unit",
         ),
+        ("wait: 1s", "wait: 8days", "15:15: 8days is too long: a week at most was expected"),
+        (
+            "wait: 1s",
+            "pause-clients: { for: 2m }",
+            "15:24: 2m is too long: a minute at most was expected",
+        ),
         ("name: small", "name: a b", "6:7: `a b` cannot name a drill"),
         ("replicas: one", "signal: BOOM", "14:25: `BOOM` is not a signal"),
     ] {

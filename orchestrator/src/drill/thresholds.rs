@@ -16,7 +16,7 @@ pub(crate) struct Condition {
     #[serde(deserialize_with = "text")]
     pub(crate) when: Threshold,
     /// Over which time, up to now, it is measured.
-    #[serde(rename = "for", with = "humantime_serde")]
+    #[serde(rename = "for", with = "crate::scalar::time")]
     pub(crate) lasting: Duration,
 }
 

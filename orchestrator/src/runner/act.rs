@@ -17,7 +17,8 @@ pub(super) async fn take(
     leases: &Leases,
 ) -> Result<(), String> {
     let victims = &planned.victims;
-    if planned.breaks_redis() {
+    // Later ones may find it so that it cannot be asked.
+    if planned.is_first_on_redis {
         is_used(world).await?;
     }
     let in_world = match planned.step {

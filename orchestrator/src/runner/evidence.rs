@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use squall_loadgen::Sample;
 use squall_model::fault::FaultId;
-use squall_model::history::{Anchor, Event, Injection, Nanos, Operation, Record};
+use squall_model::history::{Anchor, Event, Injection, Operation, Record};
 use squall_proxy::client::SessionView;
 
 use super::Options;
@@ -140,20 +140,22 @@ fn fault_use(
             what,
             hits: u64::from(played.done.contains(&place)),
             step: true,
-            seen_after: seen_after(planned, played.begun_steps.get(&place).copied(), events),
+            seen_after: seen_after(planned, played.taken.get(&place).copied(), events),
         },
     }
 }
 
-/// From the journalled start of a step to the first that the engine says of a container it hits.
-fn seen_after(planned: &Planned<'_>, begun: Option<Nanos>, events: &[Event]) -> Option<Duration> {
-    let begun = begun?;
-    let is_of = |event: &&Event, name: &String| {
-        event.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(": "))
+/// From the journalled start of a step to the first that the engine says, before its end, of a container
+/// that it hits. What health checks come to is not the step's doing.
+fn seen_after(planned: &Planned<'_>, taken: Option<Span>, events: &[Event]) -> Option<Duration> {
+    let taken = taken?;
+    let is_of = |event: &Event, name: &String| {
+        let rest = event.what.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(": "));
+        rest.is_some_and(|what| !what.starts_with("health_status"))
     };
-    let of_engine = events.iter().filter(|event| event.kind == "engine" && event.at >= begun);
-    let hit = of_engine.filter(|event| planned.victims.iter().any(|name| is_of(event, name)));
-    hit.map(|event| event.at.since(begun)).min()
+    let seen = events.iter().filter(|event| event.kind == "engine" && taken.contains(event.at));
+    let hit = seen.filter(|event| planned.victims.iter().any(|name| is_of(event, name)));
+    hit.map(|event| event.at.since(taken.from)).min()
 }
 
 /// `kill-1` for a kill that is the first step.

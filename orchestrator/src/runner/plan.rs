@@ -22,6 +22,8 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Planned<'a> {
     /// The step.
     pub(crate) step: &'a Step,
+    /// Whether it is the first that breaks Redis.
+    pub(crate) is_first_on_redis: bool,
     /// The replicas it hits; none for a step that hits no replica, and for one that starts whatever
     /// is down.
     pub(crate) victims: Vec<String>,
@@ -64,7 +66,10 @@ impl<'a> Plan<'a> {
                 step: step.describe(),
                 source,
             })?;
-            steps.push(Planned { step, victims });
+            let mut planned = Planned { step, victims, is_first_on_redis: false };
+            planned.is_first_on_redis =
+                planned.breaks_redis() && !steps.iter().any(Planned::breaks_redis);
+            steps.push(planned);
         }
         Ok(Self { drill, cast, steps })
     }

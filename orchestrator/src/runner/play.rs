@@ -35,8 +35,8 @@ pub(super) struct Played {
     pub(super) sessions: Vec<SessionView>,
     /// The replica behind each upstream of the proxy, by its URL.
     pub(super) homes: Vec<(String, String)>,
-    /// When each step was begun, by its place.
-    pub(super) begun_steps: BTreeMap<usize, Nanos>,
+    /// From when to when each step was taken, by its place.
+    pub(super) taken: BTreeMap<usize, Span>,
     /// The steps that were carried out, by their place.
     pub(super) done: Vec<usize>,
     /// Why it ended before its time.
@@ -138,10 +138,11 @@ impl Player<'_> {
             if !planned.step.is_quiet() && played.fault.is_none() {
                 played.fault = Some(Span { from: at, to: Nanos(u64::MAX) });
             }
-            played.begun_steps.insert(place, at);
             let what = planned.describe();
             self.watch.news(News::Step(&what));
-            match act::take(planned, self.stage.world(), self.stage.leases()).await {
+            let taken = act::take(planned, self.stage.world(), self.stage.leases()).await;
+            played.taken.insert(place, Span { from: at, to: self.now() });
+            match taken {
                 Ok(()) => {
                     played.done.push(place);
                     self.recording.event("step", &what, at, Some(self.now()));

@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::proxy::{DrillProxy, ProxyError};
 use super::recording::Recording;
 use super::{Options, RunError};
+use crate::causes::in_words;
 use crate::drill::LoadSpec;
 use crate::journal::Journal;
 use crate::state::RunDir;
@@ -62,6 +63,14 @@ pub(crate) enum StageError {
         front: String,
         /// Why.
         source: NotReady,
+    },
+    /// Neither could be taken down.
+    #[error("{children}; and {containers}")]
+    Both {
+        /// What is left of the children.
+        children: String,
+        /// What is left of the containers.
+        containers: String,
     },
     /// Never: the target is our own proxy.
     #[error(transparent)]
@@ -168,14 +177,23 @@ impl Stage {
         self.load = None;
         self.remove_faults().await;
         if let Some(Parts { world: World::Docker(world), .. }) = &self.parts {
-            world.keep_logs(&self.logs).await;
             world.let_go().await;
+            world.keep_logs(&self.logs).await;
         }
         let closed = self.children.close(GRACE).await;
         // Whatever became of the children, and even if the world had only half begun.
         let restored = restore::all(&self.journal).await;
-        closed?;
-        restored?;
+        match (closed, restored) {
+            (Ok(()), Ok(())) => {}
+            (Err(children), Err(containers)) => {
+                let (children, containers) = (in_words(&children), in_words(&containers));
+                return Err(StageError::Both { children, containers });
+            }
+            (closed, restored) => {
+                closed?;
+                restored?;
+            }
+        }
         self.parts = None;
         Ok(())
     }

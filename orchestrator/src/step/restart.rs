@@ -14,10 +14,10 @@ pub(crate) struct Restart {
     /// `one` (drawn from the seed), `all`, a number (drawn too), or names; `redis` is the store.
     pub(crate) replicas: Victims,
     /// How long they may take to end before they are killed; `0s` is a restart without a word.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) grace: Duration,
     /// How long it may take until they are ready.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) within: Duration,
 }
 

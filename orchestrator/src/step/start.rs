@@ -13,7 +13,7 @@ pub(crate) struct Start {
     /// Default: every replica that is down.
     pub(crate) replicas: Victims,
     /// How long it may take until they are ready.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) within: Duration,
 }
 

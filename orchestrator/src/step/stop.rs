@@ -13,7 +13,7 @@ pub(crate) struct Stop {
     /// `one` (drawn from the seed), `all`, a number (drawn too), or names; `redis` is the store.
     pub(crate) replicas: Victims,
     /// How long they may take before they are killed.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub(crate) grace: Duration,
 }
 

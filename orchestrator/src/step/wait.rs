@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// How long, such as `3s`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Wait(#[serde(with = "humantime_serde")] pub(crate) Duration);
+pub(crate) struct Wait(#[serde(with = "crate::scalar::time")] pub(crate) Duration);
 
 impl Wait {
     pub(super) fn describe(&self) -> String {

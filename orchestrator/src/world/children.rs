@@ -87,6 +87,11 @@ impl Children {
         &self.0.run
     }
 
+    /// Where logs go.
+    pub(super) fn logs(&self) -> &Path {
+        &self.0.logs
+    }
+
     /// A folder for a child's own files, beside the logs.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf, ChildError> {
         let folder = self.0.logs.with_file_name(name);

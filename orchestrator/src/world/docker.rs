@@ -99,13 +99,28 @@ pub enum DockerError {
         name: String,
     },
     /// One that cannot be adopted as it is.
-    #[error("container {name} is {state}: only what runs is adopted; nothing was touched")]
+    #[error(
+        "container {name} is {state}: only what runs is adopted; start it, or, if a drill that was killed left it so, run `squall heal`; nothing was touched"
+    )]
     NotRunning {
         /// The container.
         name: String,
         /// `paused` or `not running`.
         state: &'static str,
     },
+    /// One that cannot be put back.
+    #[error(
+        "container {name} was started with --rm, so that it would be removed when it ends: start it without; nothing was touched"
+    )]
+    Fleeting {
+        /// The container.
+        name: String,
+    },
+    /// One that is named for two things.
+    #[error(
+        "container {0} is selected twice, as replica, redis or entry: name it once; nothing was touched"
+    )]
+    TwoRoles(String),
     /// No way from here to there.
     #[error("container {name} publishes {found}: {advice}")]
     NoPort {
@@ -209,9 +224,11 @@ impl DockerWorld {
         };
         let front = front(&config, &selection)?;
         let events = Events::follow(&engine, selection.names());
-        let within = config.ready_within;
         let members = Members::new(engine, journal.clone(), config, selection)?;
-        members.wait_all_ready(within).await?;
+        if let Err(error) = members.wait_all_ready().await {
+            members.keep_logs(children.logs()).await;
+            return Err(error);
+        }
         Ok(Self { members: Arc::new(members), events, front, acts: TaskTracker::new() })
     }
 
@@ -285,16 +302,12 @@ impl DockerWorld {
         self.events.subscribe()
     }
 
-    /// Waits for the acts that are under way, and lets a Redis that is not the drill's own answer
-    /// again.
+    /// Waits for the acts that are under way, and lets none begin any more. What takes longer than all its
+    /// deadlines is undone all the same.
     pub(crate) async fn let_go(&self) {
         self.acts.close();
-        // What takes longer than all its deadlines is undone all the same.
         let _ = tokio::time::timeout(SETTLE, self.acts.wait()).await;
-        if let Some(redis) = self.members.borrowed_redis() {
-            // Where it cannot be asked, the pause ends by itself.
-            let _ = redis.unpause_clients().await;
-        }
+        self.members.close();
     }
 
     /// Puts everything back. May be called again.

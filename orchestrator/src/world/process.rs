@@ -28,9 +28,9 @@ pub struct ProcessConfig {
     command: Vec<String>,
     replicas: NonZeroU8,
     ready: Probe,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     ready_within: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     grace: Duration,
     environment: BTreeMap<String, String>,
     redis: Option<RedisChild>,
@@ -62,10 +62,10 @@ pub struct Draft {
     /// How a replica says that it is ready.
     pub ready: Probe,
     /// How long it may take to be ready.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub ready_within: Duration,
     /// How long it may take to end by itself when the world stops.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::scalar::time")]
     pub grace: Duration,
     /// Variables on top of the drill's own; the same words are filled in.
     pub environment: BTreeMap<String, String>,
@@ -166,10 +166,11 @@ fn replica_name(number: u8) -> String {
 /// Replicas as children of the drill.
 #[derive(Debug)]
 pub struct ProcessWorld {
-    config: ProcessConfig,
     children: Children,
     slots: Vec<Slot>,
-    redis: Option<Slot>,
+    redis: Option<Box<Slot>>,
+    ready_within: Duration,
+    grace: Duration,
 }
 
 /// The place of a child: its name, its address and its command last longer than its process.
@@ -188,10 +189,12 @@ impl ProcessWorld {
     pub async fn start(config: ProcessConfig, children: &Children) -> Result<Self, WorldError> {
         let redis = config.redis.as_ref().map(|redis| redis.slot(children)).transpose()?;
         let url = redis.as_ref().map(Slot::redis_url);
+        let redis = redis.map(Box::new);
         let url = url.as_ref().map_or("", RedisUrl::as_str);
         let slot = |number| config.slot(replica_name(number), url, children);
         let slots = (1..=config.replicas.get()).map(slot).collect::<Result<_, _>>()?;
-        let world = Self { config, children: children.clone(), slots, redis };
+        let (ready_within, grace) = (config.ready_within, config.grace);
+        let world = Self { children: children.clone(), slots, redis, ready_within, grace };
         match world.start_all().await {
             Ok(()) => Ok(world),
             Err(error) => {
@@ -222,7 +225,7 @@ impl ProcessWorld {
     }
 
     pub(super) fn redis(&self) -> Option<RedisUrl> {
-        self.redis.as_ref().map(Slot::redis_url)
+        self.redis.as_deref().map(Slot::redis_url)
     }
 
     /// Sends a signal that ends it to a replica's whole tree and waits until nothing of it is left.
@@ -290,17 +293,17 @@ impl ProcessWorld {
             let children: Vec<Child> =
                 slots.into_iter().filter_map(|slot| slot.child.lock().clone()).collect();
             async move {
-                let stopping = children.iter().map(|child| child.stop(self.config.grace));
+                let stopping = children.iter().map(|child| child.stop(self.grace));
                 join_all(stopping).await.into_iter().collect::<Result<(), ChildError>>()
             }
         };
         let replicas = stop(self.slots.iter().collect()).await;
-        let redis = stop(self.redis.iter().collect()).await;
+        let redis = stop(self.redis.as_deref().into_iter().collect()).await;
         Ok(replicas.and(redis)?)
     }
 
     async fn start_all(&self) -> Result<(), WorldError> {
-        let within = self.config.ready_within;
+        let within = self.ready_within;
         if let Some(redis) = &self.redis {
             self.start_slot(redis).await?;
             self.wait_ready(&redis.name, within).await?;
@@ -320,7 +323,7 @@ impl ProcessWorld {
     }
 
     fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().chain(&self.redis)
+        self.slots.iter().chain(self.redis.as_deref())
     }
 
     fn slot(&self, name: &str) -> Result<&Slot, WorldError> {
@@ -382,7 +385,7 @@ impl RedisChild {
             name: REDIS.to_owned(),
             command: command.map(str::to_owned).to_vec(),
             environment: BTreeMap::new(),
-            ready: Probe::Redis,
+            ready: Probe::Redis(RedisUrl::at(address)),
             child: Mutex::new(None),
             address,
         })

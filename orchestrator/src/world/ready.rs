@@ -39,7 +39,7 @@ pub enum Probe {
     Keeps,
     /// It is a Redis that answers `PING`: one that still reads its file does not.
     #[serde(skip)]
-    Redis,
+    Redis(RedisUrl),
 }
 
 impl Default for Probe {
@@ -120,13 +120,15 @@ pub(crate) async fn wait(
 }
 
 async fn ask(address: SocketAddr, probe: &Probe) -> Result<(), NotReady> {
+    if let Probe::Redis(url) = probe {
+        return Ok(url.ping().await?);
+    }
     let stream = TcpStream::connect(address).await;
     let stream = stream.map_err(NotReady::Connect)?;
     match probe {
         Probe::Path(path) => get(stream, address, path).await,
-        Probe::Connect => Ok(()),
         Probe::Keeps => kept(stream).await,
-        Probe::Redis => Ok(RedisUrl::at(address).ping().await?),
+        Probe::Connect | Probe::Redis(_) => Ok(()),
     }
 }
 

@@ -183,6 +183,24 @@ async fn the_command_says_when_there_is_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn containers_are_left_alone_while_another_drill_is_at_work_on_them() {
+    let scene = scene();
+    let dead = scene.state.begin("docker").expect("a run");
+    let journal = Journal::create(&dead, "outage", "docker").expect("a journal");
+    let (engine, project) = ("unix:///nowhere".to_owned(), "squall-x".to_owned());
+    journal.register(Undo::RemoveProject { engine, project }).expect("written");
+    drop(dead);
+    let alive = scene.state.begin("docker").expect("another run");
+    let healed = heal(&scene.state, None).expect("left alone");
+    let is_in_use = |error: &StateError| matches!(error, StateError::WorldInUse { .. });
+    assert!(healed.is_nothing() && healed.alive.iter().any(is_in_use), "{healed:?}");
+    drop(alive);
+    let healed = heal(&scene.state, None).expect("tried");
+    let error = healed.failed.first().expect("there is no engine").to_string();
+    assert!(error.contains("take stack squall-x down") && error.contains("DOCKER_HOST"), "{error}");
+}
+
+#[tokio::test]
 async fn signals_reach_nobody_by_a_stale_name() {
     let (mut child, id) = bystander();
     child.kill().await.expect("killed and reaped");

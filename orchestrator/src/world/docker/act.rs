@@ -1,22 +1,24 @@
 //! What a drill does to single containers, each act with its undo on disk before.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::container::{Container, State};
-use super::engine::Engine;
+use super::container::{Attachment, Container, PROJECT, State};
+use super::engine::{Engine, settles_within};
 use super::select::{Selected, Selection};
 use super::{DockerConfig, DockerError};
 use crate::causes::in_words;
 use crate::journal::{Journal, JournalError, Seq};
 use crate::shim::signal::Signal;
 use crate::undo::Undo;
+use crate::world::Replica;
 use crate::world::ready::{self, Probe};
 use crate::world::redis::RedisUrl;
-use crate::world::{REDIS, Replica};
 
 /// How long a container may take to end on a signal that it can catch.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
@@ -40,12 +42,15 @@ pub(super) struct Members {
     redis_url: Option<RedisUrl>,
     /// The undos that a later act may make needless.
     held: Mutex<Vec<Held>>,
+    /// Nothing is done any more: everything is being put back.
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Held {
     name: String,
-    seq: Seq,
+    /// Its place in the journal, if it is there: what is the drill's own is taken down instead.
+    seq: Option<Seq>,
     undo: Undo,
 }
 
@@ -65,8 +70,8 @@ impl Members {
     ) -> Result<Self, DockerError> {
         let redis = selection.redis.as_ref();
         let redis_url = redis.map(|redis| config.redis_url(redis)).transpose()?;
-        let held = Mutex::default();
-        Ok(Self { engine, journal, config, selection, redis_url, held })
+        let (held, is_closed) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { engine, journal, config, selection, redis_url, held, is_closed })
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -77,9 +82,9 @@ impl Members {
         self.redis_url.clone()
     }
 
-    /// The Redis, if it is not the drill's own.
-    pub(super) fn borrowed_redis(&self) -> Option<RedisUrl> {
-        self.redis_url().filter(|_| !self.config.is_own())
+    /// From now on nothing is done.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn replicas(&self) -> Vec<Replica> {
@@ -96,8 +101,16 @@ impl Members {
     pub(super) async fn down(&self) -> Result<Vec<String>, DockerError> {
         let mut down = Vec::new();
         for selected in self.targets() {
-            if self.look(selected).await?.state == State::Down {
-                down.push((selected.container.address(), selected.name.clone()));
+            match self.look(selected).await {
+                Ok(now) if now.state == State::Down => {
+                    down.push((selected.container.address(), selected.name.clone()));
+                }
+                // It was removed, so that nobody can start it: that must not keep the others down.
+                Err(DockerError::Engine(error)) if error.is_not_found() => {
+                    tracing::warn!(container = %selected.container.name, "it is gone");
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error),
             }
         }
         down.sort();
@@ -106,10 +119,11 @@ impl Members {
 
     pub(super) async fn kill(&self, name: &str, signal: Signal) -> Result<(), DockerError> {
         let target = self.target(name)?;
-        self.note(target, self.start_undo(target, Duration::ZERO)).await?;
+        let patience = if signal == Signal::Kill { Duration::ZERO } else { KILL_DEADLINE };
+        self.note(target, self.start_undo(target, settles_within(patience))).await?;
         self.engine.kill(&target.container.id, signal).await?;
         let end = Instant::now() + KILL_DEADLINE;
-        while self.look(target).await?.state != State::Down {
+        while !matches!(self.look(target).await?.state, State::Down | State::Restarting) {
             if Instant::now() > end {
                 return Err(DockerError::Stubborn {
                     name: name.to_owned(),
@@ -120,18 +134,19 @@ impl Members {
             }
             sleep(LOOK_EVERY).await;
         }
-        Ok(())
+        // A restart policy takes an end by most signals for one that was not meant.
+        Ok(self.engine.stop(&target.container.id, Duration::ZERO).await?)
     }
 
     pub(super) async fn shut_down(&self, name: &str, grace: Duration) -> Result<(), DockerError> {
         let target = self.target(name)?;
-        self.note(target, self.start_undo(target, grace)).await?;
+        self.note(target, self.start_undo(target, settles_within(grace))).await?;
         Ok(self.engine.stop(&target.container.id, grace).await?)
     }
 
     pub(super) async fn restart(&self, name: &str, grace: Duration) -> Result<(), DockerError> {
         let target = self.target(name)?;
-        self.note(target, self.start_undo(target, grace)).await?;
+        self.note(target, self.start_undo(target, settles_within(grace))).await?;
         self.engine.restart(&target.container.id, grace).await?;
         self.forget(name, |undo| matches!(undo, Undo::StartContainer { .. })).await
     }
@@ -162,17 +177,14 @@ impl Members {
         network: Option<&str>,
     ) -> Result<(), DockerError> {
         let target = self.target(name)?;
-        let mut attachments = self.look(target).await?.networks;
-        if let Some(wanted) = network {
-            let known: Vec<_> = attachments.iter().map(|at| at.network.clone()).collect();
-            // Compose puts the project's name in front.
-            attachments
-                .retain(|at| at.network == wanted || at.network.ends_with(&format!("_{wanted}")));
-            if attachments.is_empty() {
+        let container = self.look(target).await?;
+        let attachments = match network {
+            None => container.networks,
+            Some(wanted) => vec![network_of(&container, wanted).map_err(|known| {
                 let (name, network) = (name.to_owned(), wanted.to_owned());
-                return Err(DockerError::NoNetwork { name, network, known: known.join(", ") });
-            }
-        }
+                DockerError::NoNetwork { name, network, known }
+            })?],
+        };
         for attachment in attachments {
             let network = attachment.network.clone();
             let (engine, id, name) = self.names_of(target);
@@ -203,7 +215,8 @@ impl Members {
     }
 
     /// Waits until all replicas, Redis and what stands in front are ready.
-    pub(super) async fn wait_all_ready(&self, within: Duration) -> Result<(), DockerError> {
+    pub(super) async fn wait_all_ready(&self) -> Result<(), DockerError> {
+        let within = self.config.ready_within;
         let end = Instant::now() + within;
         let redis = self.selection.redis.iter();
         for selected in redis.chain(&self.selection.replicas).chain(&self.selection.entry) {
@@ -242,8 +255,10 @@ impl Members {
     async fn why_not_ready(&self, selected: &Selected) -> Result<Option<String>, DockerError> {
         let now = self.look(selected).await?;
         let State::Running { healthy } = now.state else {
-            if now.state == State::Paused {
-                return Ok(Some("it is paused".to_owned()));
+            match now.state {
+                State::Paused => return Ok(Some("it is paused".to_owned())),
+                State::Restarting => return Ok(Some("it ended and is restarted".to_owned())),
+                State::Running { .. } | State::Down => {}
             }
             return Err(DockerError::Ended {
                 name: selected.name.clone(),
@@ -253,28 +268,37 @@ impl Members {
             });
         };
         let is_entry = self.selection.entry.as_ref() == Some(selected);
-        let (probe, port) = match (&*selected.name, &self.config.ready) {
-            (REDIS, _) => (&Probe::Redis, None),
-            _ if is_entry => (&Probe::Keeps, self.config.entry_port),
-            (_, Probe::Connect) => (&Probe::Keeps, self.config.port),
-            (_, ready) => (ready, self.config.port),
-        };
-        match self.config.address_of(selected, port) {
-            Ok(address) => {
-                let ready = ready::wait(address, probe, ASK).await;
-                let no = ready.err().map(|error| format!("{address}: {}", in_words(&error)));
-                // Something may accept connections for one that has no health check to say better.
-                Ok(no.or_else(|| is_entry.then(|| unhealthy(healthy)).flatten()))
-            }
+        let Some((address, probe)) = self.question(selected, is_entry) else {
             // Only what stands in front can be asked; the engine knows of the others.
-            Err(_) => Ok(unhealthy(healthy)),
+            return Ok(unhealthy(healthy));
+        };
+        let ready = ready::wait(address, &probe, ASK).await;
+        let no = ready.err().map(|error| format!("{address}: {}", in_words(&error)));
+        Ok(no.or_else(|| is_entry.then(|| unhealthy(healthy)).flatten()))
+    }
+
+    /// Where and how one is asked whether it is ready.
+    fn question(&self, selected: &Selected, is_entry: bool) -> Option<(SocketAddr, Probe)> {
+        let config = &self.config;
+        let is_redis = self.selection.redis.as_ref() == Some(selected);
+        let (probe, port) = match (&config.ready, &self.redis_url) {
+            (_, Some(url)) if is_redis => (Probe::Redis(url.clone()), None),
+            _ if is_entry => (Probe::Keeps, config.entry_port),
+            (Probe::Connect, _) => (Probe::Keeps, config.port),
+            (ready, _) => (ready.clone(), config.port),
+        };
+        match (&probe, config.address_of(selected, port)) {
+            (_, Ok(address)) => Some((address, probe)),
+            // The URL that the drill was given says where it is.
+            (Probe::Redis(_), Err(_)) => Some((SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), probe)),
+            (_, Err(_)) => None,
         }
     }
 
     async fn said_last(&self, selected: &Selected) -> String {
         let said = self.engine.last_words(&selected.container.id, 5).await.unwrap_or_default();
         match said.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            Some(line) => format!("it said last: {line}"),
+            Some(line) => format!("it said last: {}", clipped(line)),
             None => "it said nothing".to_owned(),
         }
     }
@@ -288,9 +312,10 @@ impl Members {
         for selected in self.targets().chain(&self.selection.entry) {
             let said = self.engine.last_words(&selected.container.id, LOG_LINES).await;
             let path = folder.join(format!("{}.log", selected.name));
-            let kept = said
-                .map_err(|error| in_words(&error))
-                .and_then(|said| std::fs::write(&path, said).map_err(|error| error.to_string()));
+            let kept = match said {
+                Ok(said) => tokio::fs::write(&path, said).await.map_err(|error| error.to_string()),
+                Err(error) => Err(in_words(&error)),
+            };
             if let Err(error) = kept {
                 tracing::warn!(container = %selected.name, %error, "its log could not be kept");
             }
@@ -326,13 +351,14 @@ impl Members {
 
     /// Writes down how a container is put back. One of the drill's own is taken down instead.
     async fn note(&self, target: &Selected, undo: Undo) -> Result<(), DockerError> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(DockerError::BrokeOff);
+        }
         let seq = if self.config.is_own() {
             None
         } else {
             Some(register(&self.journal, undo.clone()).await?)
         };
-        // What is the drill's own is reconnected in the course of the drill, too.
-        let seq = seq.unwrap_or_default();
         self.held.lock().push(Held { name: target.name.clone(), seq, undo });
         Ok(())
     }
@@ -342,11 +368,8 @@ impl Members {
         let done: Vec<Seq> = {
             let mut held = self.held.lock();
             let done = held.extract_if(.., |held| held.name == name && is_done(&held.undo));
-            done.map(|held| held.seq).collect()
+            done.filter_map(|held| held.seq).collect()
         };
-        if self.config.is_own() {
-            return Ok(());
-        }
         let journal = self.journal.clone();
         let write = move || done.into_iter().try_for_each(|seq| journal.undone(seq));
         let written = tokio::task::spawn_blocking(write).await;
@@ -354,6 +377,48 @@ impl Members {
     }
 }
 
+/// The network that is meant: of that name, or of that name in the container's Compose project. Else, what
+/// there is.
+fn network_of(container: &Container, wanted: &str) -> Result<Attachment, String> {
+    let in_project = container.labels.get(PROJECT).map(|project| format!("{project}_{wanted}"));
+    let is_called = |name: &str| container.networks.iter().position(|at| at.network == name);
+    let place = is_called(wanted).or_else(|| is_called(&in_project?));
+    let known = || {
+        let names = container.networks.iter().map(|at| at.network.clone());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let place = place.ok_or_else(known)?;
+    Ok(container.networks[place].clone())
+}
+
+/// A line that somebody else wrote, fit for one of ours.
+fn clipped(line: &str) -> String {
+    const MOST: usize = 300;
+    line.chars().map(|c| if c.is_control() { '?' } else { c }).take(MOST).collect()
+}
+
 fn unhealthy(healthy: Option<bool>) -> Option<String> {
     (healthy == Some(false)).then(|| "its health check does not succeed yet".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_meant_by_its_name_or_by_that_in_the_containers_project() {
+        let at =
+            |network: &str| Attachment { network: network.to_owned(), ..Attachment::default() };
+        let container = |networks: &[&str]| Container {
+            labels: [(PROJECT.to_owned(), "shop".to_owned())].into(),
+            networks: networks.iter().map(|network| at(network)).collect(),
+            ..Container::default()
+        };
+        let find = |networks: &[&str], wanted| {
+            network_of(&container(networks), wanted).map(|found| found.network)
+        };
+        assert_eq!(find(&["front", "shop_front"], "front"), Ok("front".to_owned()));
+        assert_eq!(find(&["other_front", "shop_front"], "front"), Ok("shop_front".to_owned()));
+        assert_eq!(find(&["other_front"], "front"), Err("other_front".to_owned()));
+    }
 }

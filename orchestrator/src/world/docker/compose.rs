@@ -18,6 +18,9 @@ use crate::world::Children;
 /// How long the tool may take to say its version, or to read a file.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// How long it may take to bring a stack up: images may have to come from a registry first.
+const UP: Duration = Duration::from_secs(15 * 60);
+
 /// The tool, as the words that its command lines begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tool(&'static [&'static str]);
@@ -70,7 +73,6 @@ impl Tool {
         stack: &Stack<'_>,
         services: &[String],
         children: &Children,
-        within: Duration,
     ) -> Result<(), DockerError> {
         let mut command: Vec<String> = self.0.iter().map(|word| (*word).to_owned()).collect();
         command.extend(self.arguments(stack));
@@ -82,7 +84,7 @@ impl Tool {
             said: said(&child.last_words()),
             log: child.log().to_owned(),
         };
-        match child.exited(within).await {
+        match child.exited(UP).await {
             Some(Some(Exit::Code(0))) => Ok(()),
             Some(exit) => {
                 let how = exit.map_or_else(|| "was killed".to_owned(), |exit| exit.to_string());
@@ -90,7 +92,7 @@ impl Tool {
             }
             None => {
                 child.stop(Duration::from_secs(2)).await?;
-                Err(failed(format!("not done within {within:?}")))
+                Err(failed(format!("not done within {UP:?}")))
             }
         }
     }

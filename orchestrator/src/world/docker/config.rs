@@ -80,8 +80,8 @@ struct Draft {
     redis_url: Option<RedisUrl>,
     /// How a replica says that it is ready.
     ready: Probe,
-    /// How long everything may take to be ready, the start of the stack included.
-    #[serde(with = "humantime_serde")]
+    /// How long everything may take to be ready, once it is started.
+    #[serde(with = "crate::scalar::time")]
     ready_within: Duration,
     /// How many containers may be down, paused or disconnected at once. Default: 1 of what is adopted,
     /// any number of what is the drill's own.

@@ -26,6 +26,8 @@ pub(crate) struct Container {
     pub(crate) state: State,
     /// How it ended last.
     pub(crate) exit_code: Option<i64>,
+    /// Whether the engine removes it when it ends.
+    pub(crate) is_removed: bool,
     /// Its ports that are published on the host.
     pub(crate) ports: Vec<Published>,
     pub(crate) networks: Vec<Attachment>,
@@ -38,6 +40,8 @@ pub(crate) enum State {
     Running { healthy: Option<bool> },
     /// It is frozen.
     Paused,
+    /// It ended, and its restart policy is about to start it again.
+    Restarting,
     /// It ended, or was never started.
     #[default]
     Down,
@@ -94,15 +98,10 @@ impl Attachment {
         self.ipv4.parse().ok()
     }
 
-    pub(super) fn has_fixed_address(&self) -> bool {
-        self.ipv4_is_fixed || self.ipv6.is_some()
-    }
-
-    /// What the engine is to be told; `with_address` asks for the address that it had.
-    pub(super) fn endpoint(&self, with_address: bool) -> EndpointSettings {
-        let ipv4 = Some(self.ipv4.clone()).filter(|ipv4| with_address && !ipv4.is_empty());
+    /// What the engine is to be told.
+    pub(super) fn endpoint(&self) -> EndpointSettings {
         let ipam = EndpointIpamConfig {
-            ipv4_address: ipv4,
+            ipv4_address: self.ipv4_is_fixed.then(|| self.ipv4.clone()),
             ipv6_address: self.ipv6.clone(),
             link_local_ips: None,
         };
@@ -130,7 +129,8 @@ impl From<ContainerInspectResponse> for Container {
         let config = found.config.unwrap_or_default();
         let state = found.state.unwrap_or_default();
         let settings = found.network_settings.unwrap_or_default();
-        let bindings = found.host_config.and_then(|host| host.port_bindings).unwrap_or_default();
+        let host = found.host_config.unwrap_or_default();
+        let bindings = host.port_bindings.unwrap_or_default();
         let open = settings.ports.unwrap_or_default();
         let networks = settings.networks.unwrap_or_default();
         let mut networks: Vec<_> = networks
@@ -150,6 +150,7 @@ impl From<ContainerInspectResponse> for Container {
             name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
             exit_code: state.exit_code,
+            is_removed: host.auto_remove == Some(true),
             state: State::of(&state),
             id,
             ports,
@@ -163,6 +164,7 @@ impl State {
         let health = state.health.as_ref().and_then(|health| health.status);
         match state.status {
             Some(ContainerStateStatusEnum::PAUSED) => Self::Paused,
+            Some(ContainerStateStatusEnum::RESTARTING) => Self::Restarting,
             Some(ContainerStateStatusEnum::RUNNING) => Self::Running {
                 healthy: match health {
                     None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => None,
@@ -216,11 +218,6 @@ impl Container {
             None => self.labels.contains_key(label),
         }
     }
-
-    /// Whether a person means it by this name, which may be an id or the start of one.
-    pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.name == name || (name.len() >= 12 && self.id.starts_with(name))
-    }
 }
 
 #[cfg(test)]
@@ -258,8 +255,7 @@ mod tests {
             ]
         );
         assert_eq!(container.name, "web-1");
-        assert!(container.is_called("web-1") && container.is_called("0123456789ab"));
-        assert!(!container.is_called("web"));
+        assert!(!container.is_removed);
     }
 
     #[test]
@@ -275,12 +271,11 @@ mod tests {
             } },
         }));
         let [back, front] = &container.networks[..] else { panic!("{container:?}") };
-        assert_eq!((&*front.network, front.has_fixed_address()), ("front", true));
-        assert_eq!(front.endpoint(false).aliases, Some(vec!["web".to_owned()]));
-        let asked = front.endpoint(true).ipam_config.and_then(|ipam| ipam.ipv4_address);
+        assert_eq!(front.endpoint().aliases, Some(vec!["web".to_owned()]));
+        let asked = front.endpoint().ipam_config.and_then(|ipam| ipam.ipv4_address);
         assert_eq!(asked.as_deref(), Some("10.0.0.5"));
-        assert!(!back.has_fixed_address());
-        assert_eq!(back.endpoint(false).ipam_config, None);
+        assert_eq!(back.endpoint().ipam_config, None, "its network gives it one");
+        assert_eq!(back.address(), "172.18.0.3".parse().ok());
         let written = serde_json::to_string(front).expect("JSON");
         assert_eq!(&serde_json::from_str::<Attachment>(&written).expect("read back"), front);
     }
@@ -298,6 +293,7 @@ mod tests {
                 State::Running { healthy: Some(true) },
             ),
             (json!({ "Status": "paused" }), State::Paused),
+            (json!({ "Status": "restarting" }), State::Restarting),
             (json!({ "Status": "exited" }), State::Down),
         ] {
             assert_eq!(container(json!({ "State": state })).state, expected);

@@ -1,10 +1,11 @@
 //! The Docker engine: every call of it that a drill makes, each with a deadline and its own words.
 //!
-//! Everything but the event stream goes through [`Engine::call`]. The engine is found as its own
-//! command line finds it, by `DOCKER_HOST` or at its usual socket.
+//! Everything but the event stream goes through [`Engine::call`]. The engine is the one that
+//! `DOCKER_HOST` names, or that listens at the usual socket; contexts of its command line are not read.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -26,6 +27,9 @@ const CALL: Duration = Duration::from_secs(20);
 /// How much longer than a container's grace an end may take.
 const BEYOND_GRACE: Duration = Duration::from_secs(20);
 
+/// How long the engine may take to do what it has heard.
+const SLACK: Duration = Duration::from_secs(2);
+
 /// What the client itself waits at most; every call has a deadline of its own below it.
 const CLIENT_TIMEOUT: u64 = 3600;
 
@@ -37,6 +41,11 @@ pub enum EngineError {
         "DOCKER_HOST is `{0}`: unix:///PATH or tcp://HOST:PORT was expected; for others, forward a socket"
     )]
     BadHost(String),
+    /// One whose ports are not this machine's.
+    #[error(
+        "DOCKER_HOST is `{0}`, which is another machine: drills reach containers by the ports that are published here, so run it there"
+    )]
+    Elsewhere(String),
     /// Nobody there.
     #[error("no Docker engine answers at {host}: start one, or set DOCKER_HOST ({why})")]
     Absent {
@@ -91,7 +100,10 @@ impl Engine {
         let absent = |why: String| EngineError::Absent { host: host.to_owned(), why };
         let docker = if host.starts_with("unix://") {
             Docker::connect_with_unix(host, CLIENT_TIMEOUT, API_DEFAULT_VERSION)
-        } else if host.starts_with("tcp://") || host.starts_with("http://") {
+        } else if let Some(address) = host.strip_prefix("tcp://") {
+            if !is_loopback(address) {
+                return Err(EngineError::Elsewhere(host.to_owned()));
+            }
             Docker::connect_with_http(host, CLIENT_TIMEOUT, API_DEFAULT_VERSION)
         } else {
             return Err(EngineError::BadHost(host.to_owned()));
@@ -149,7 +161,7 @@ impl Engine {
         self.call(&format!("send {signal} to {container}"), CALL, kill).await
     }
 
-    /// Asks it to end and kills it after `grace`. One that does not run is left as it is.
+    /// Asks it to end and kills it after `grace`, in whole seconds. One that does not run is left as it is.
     pub(crate) async fn stop(&self, container: &str, grace: Duration) -> Result<(), EngineError> {
         let options = query::StopContainerOptions { t: Some(seconds(grace)), signal: None };
         let stop = self.docker.stop_container(container, Some(options));
@@ -193,27 +205,30 @@ impl Engine {
         self.call(&what, CALL, disconnect).await
     }
 
-    /// Connects it as it was. An address that the network had given out by itself cannot be asked
-    /// for on a network without a subnet of its own; there, the network gives one again.
+    /// Connects it as it was: with the addresses that its owner chose, and elsewhere with the one that
+    /// the network gives.
     pub(crate) async fn connect_to(
         &self,
         container: &str,
         attachment: &Attachment,
     ) -> Result<(), EngineError> {
-        let connect = async |address| {
-            let request = NetworkConnectRequest {
-                container: container.to_owned(),
-                endpoint_config: Some(attachment.endpoint(address)),
-            };
-            let connect = self.docker.connect_network(&attachment.network, request);
-            let what = format!("connect {container} to {}", attachment.network);
-            self.call(&what, CALL, connect).await
+        let request = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(attachment.endpoint()),
         };
-        match connect(true).await {
-            Err(EngineError::Refused { .. }) if !attachment.has_fixed_address() => {
-                connect(false).await
-            }
-            connected => connected,
+        let connect = self.docker.connect_network(&attachment.network, request);
+        let what = format!("connect {container} to {}", attachment.network);
+        self.call(&what, CALL, connect).await
+    }
+
+    /// Whether there is a network of that name.
+    pub(crate) async fn has_network(&self, network: &str) -> Result<bool, EngineError> {
+        let options = None::<query::InspectNetworkOptions>;
+        let found = self.docker.inspect_network(network, options);
+        match self.call(&format!("inspect network {network}"), CALL, found).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -300,4 +315,39 @@ fn words(error: &Error) -> String {
 /// Docker counts grace in whole seconds: as many as are needed to give at least so much.
 fn seconds(grace: Duration) -> i32 {
     i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+/// How long an end that was asked for may still be under way, whoever waits for it or not.
+pub(crate) fn settles_within(grace: Duration) -> Duration {
+    Duration::from_secs(u64::try_from(seconds(grace)).unwrap_or_default()) + SLACK
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_on_this_machine() {
+        for (address, expected) in [
+            ("127.0.0.1:2375", true),
+            ("localhost:2375", true),
+            ("[::1]:2375", true),
+            ("10.0.0.7:2375", false),
+            ("docker.example:2375", false),
+        ] {
+            assert_eq!(is_loopback(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_end_settles_a_little_after_the_seconds_that_the_engine_counts() {
+        assert_eq!(settles_within(Duration::from_millis(200)), Duration::from_secs(1) + SLACK);
+        assert_eq!(settles_within(Duration::ZERO), SLACK);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the engine itself says happened to the containers of a drill, and when.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
@@ -49,25 +49,38 @@ async fn follow(
     names: BTreeMap<String, String>,
     sender: broadcast::Sender<WorldEvent>,
 ) {
-    let mut since = None;
+    let mut since = now();
     loop {
         // Not by container: the engine would leave out what its networks say of one.
         let kinds = vec!["container".to_owned(), "network".to_owned()];
         let filters = HashMap::from([("type".to_owned(), kinds)]);
-        let options =
-            EventsOptions { since: since.clone(), filters: Some(filters), ..Default::default() };
+        let options = EventsOptions {
+            since: Some(since.clone()),
+            filters: Some(filters),
+            ..Default::default()
+        };
         let mut events = Box::pin(engine.client().events(Some(options)));
         while let Some(Ok(event)) = events.next().await {
             if let Some(event) = read(&event, &names) {
                 // From the next nanosecond on, should the stream break here.
-                let next = event.wall + 1;
-                since = Some(format!("{}.{:09}", next / 1_000_000_000, next % 1_000_000_000));
+                since = moment(event.wall.saturating_add(1));
                 let _ = sender.send(event); // nobody has to listen
             }
         }
         tracing::warn!("the engine's event stream broke off, and is asked for again");
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// Nanoseconds since the Unix epoch, as the engine takes them.
+fn moment(wall: u64) -> String {
+    format!("{}.{:09}", wall / 1_000_000_000, wall % 1_000_000_000)
+}
+
+/// So that nothing is missed between here and the first event, should the stream break before that.
+fn now() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    moment(u64::try_from(now.as_nanos()).unwrap_or_default())
 }
 
 /// One event in words, if it is of these containers; what health checks do every few seconds is left

@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a container that was started may take to run.
 const START: Duration = Duration::from_secs(20);
 
+/// How long nothing of a stack must be found: the engine may be at work on what it was asked for last.
+const LATE: Duration = Duration::from_secs(1);
+
 /// How long a stack may take to be gone.
 const REMOVE: Duration = Duration::from_secs(60);
 
@@ -27,14 +30,16 @@ const REMOVE: Duration = Duration::from_secs(60);
 pub(crate) async fn all(journal: &Journal) -> Result<(), DockerError> {
     let mut left = Vec::new();
     for (seq, undo) in in_order(journal.outstanding()) {
-        match carry_out(&undo).await {
-            None => {}
+        let done = match carry_out(&undo).await {
+            None => continue,
             Some(Ok(line)) => {
                 tracing::debug!("{line}");
-                journal.undone(seq)?;
+                journal.undone(seq).map_err(|error| in_words(&error))
             }
-            Some(Err(error)) => left.push(format!("{undo}: {}", in_words(&error))),
-        }
+            Some(Err(error)) => Err(in_words(&error)),
+        };
+        // A journal that cannot be written keeps no container from being put back.
+        left.extend(done.err().map(|why| format!("{undo}: {why}")));
     }
     if left.is_empty() { Ok(()) } else { Err(DockerError::Left(left.join("; "))) }
 }
@@ -115,7 +120,12 @@ async fn reconnect(
     if container.networks.iter().any(|at| at.network == *network) {
         return Ok(format!("container {name} is on network {network} already"));
     }
-    engine.connect_to(id, attachment).await?;
+    match engine.connect_to(id, attachment).await {
+        Err(error) if error.is_not_found() && !engine.has_network(network).await? => {
+            return Ok(format!("network {network} is gone: nothing to reconnect {name} to"));
+        }
+        connected => connected?,
+    }
     let aliases = match &attachment.aliases[..] {
         [] => String::new(),
         aliases => format!(" as {}", aliases.join(", ")),
@@ -130,11 +140,17 @@ async fn remove_project(host: &str, project: &str) -> Result<String, EngineError
     let label = format!("{PROJECT}={project}");
     let end = Instant::now() + REMOVE;
     let mut removed = Vec::new();
+    let mut empty_since = None;
     loop {
         let found = remove_found(&engine, &label, &mut removed).await;
         match found {
-            Ok(false) => break,
-            Ok(true) => {}
+            Ok(false) => {
+                let since: &mut Instant = empty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= LATE {
+                    break;
+                }
+            }
+            Ok(true) => empty_since = None,
             Err(error) if Instant::now() > end => return Err(error),
             Err(error) => tracing::debug!(%error, "once more"),
         }

@@ -1,6 +1,6 @@
 //! Which containers a drill may touch: nothing that was not selected, in as many words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Adopt;
 use super::container::{Container, State};
@@ -35,6 +35,16 @@ impl Selection {
         self.replicas.iter().chain(&self.redis).chain(&self.entry)
     }
 
+    /// Whoever is there twice would be hit as somebody that it is not.
+    fn with_one_role_each(self) -> Result<Self, DockerError> {
+        let mut seen = BTreeSet::new();
+        let twice = self.all().find(|selected| !seen.insert(&selected.container.id));
+        match twice.map(|twice| twice.container.name.clone()) {
+            Some(name) => Err(DockerError::TwoRoles(name)),
+            None => Ok(self),
+        }
+    }
+
     /// What drills call them, by container id.
     pub(super) fn names(&self) -> BTreeMap<String, String> {
         let name = |selected: &Selected| (selected.container.id.clone(), selected.name.clone());
@@ -50,7 +60,7 @@ pub(crate) fn adopted(
     all: &[Container],
 ) -> Result<Selection, DockerError> {
     let find = |name: &str| {
-        all.iter().find(|container| container.is_called(name)).ok_or_else(|| {
+        all.iter().find(|container| container.name == name).ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|container| container.name.clone()).collect();
             DockerError::NoSuchContainer { name: name.to_owned(), known: known.join(", ") }
         })
@@ -59,6 +69,7 @@ pub(crate) fn adopted(
         Some(name) => Some(find(name)?),
         None => None,
     };
+    let entry = config.entry.as_deref().map(find).transpose()?;
     let replicas: Vec<&Container> = match adopt {
         Adopt::Containers(names) => {
             names.iter().map(|name| find(name)).collect::<Result<_, _>>()?
@@ -66,29 +77,25 @@ pub(crate) fn adopted(
         Adopt::Label(label) => all
             .iter()
             .filter(|container| container.has_label(label) && !container.has_label(ROLE_REDIS))
-            .filter(|container| redis.is_none_or(|redis| redis.id != container.id))
+            .filter(|container| ![redis, entry].contains(&Some(*container)))
             .collect(),
     };
     if replicas.is_empty() {
         return Err(DockerError::NothingSelected(adopt.to_string()));
     }
-    let label = match adopt {
-        Adopt::Label(label) => label.as_str(),
-        Adopt::Containers(_) => TARGET,
-    };
     for container in replicas.iter().copied().chain(redis) {
-        may_be_hit(config, container, label)?;
+        may_be_hit(config, container)?;
     }
-    let entry = config.entry.as_deref().map(find).transpose()?;
     let named = |container: &Container| Selected {
         name: container.name.clone(),
         container: container.clone(),
     };
-    Ok(Selection {
+    let selection = Selection {
         replicas: replicas.into_iter().map(named).collect(),
         redis: redis.map(|container| Selected { name: REDIS.to_owned(), ..named(container) }),
         entry: entry.map(named),
-    })
+    };
+    selection.with_one_role_each()
 }
 
 /// Selects the services of a stack of the drill's own.
@@ -102,25 +109,28 @@ pub(crate) fn own(config: &DockerConfig, all: &[Container]) -> Result<Selection,
         Ok(Selected { name: service.clone(), container })
     };
     let redis = config.redis.as_ref().map(find).transpose()?;
-    Ok(Selection {
+    let selection = Selection {
         replicas: config.replicas.iter().map(find).collect::<Result<_, DockerError>>()?,
         redis: redis.map(|redis| Selected { name: REDIS.to_owned(), ..redis }),
         entry: config.entry.as_ref().map(find).transpose()?,
-    })
+    };
+    selection.with_one_role_each()
 }
 
-fn may_be_hit(
-    config: &DockerConfig,
-    container: &Container,
-    label: &str,
-) -> Result<(), DockerError> {
+/// Whatever selected it, the label says that it may be hit. What could not be put back as it was found is
+/// left alone.
+fn may_be_hit(config: &DockerConfig, container: &Container) -> Result<(), DockerError> {
     let name = container.name.clone();
-    if !config.unlabelled && !container.has_label(label) && !container.has_label(TARGET) {
+    if !config.unlabelled && !container.has_label(TARGET) {
         return Err(DockerError::Unlabelled { name });
+    }
+    if container.is_removed {
+        return Err(DockerError::Fleeting { name });
     }
     match container.state {
         State::Running { .. } => Ok(()),
         State::Paused => Err(DockerError::NotRunning { name, state: "paused" }),
+        State::Restarting => Err(DockerError::NotRunning { name, state: "being restarted" }),
         State::Down => Err(DockerError::NotRunning { name, state: "not running" }),
     }
 }
@@ -187,6 +197,39 @@ mod tests {
         assert!(select(as_redis, &house()).is_err());
         let meant = r#"{"adopt":{"containers":["web-1","billing"]},"unlabelled":true}"#;
         assert!(select(meant, &house()).is_ok());
+    }
+
+    #[test]
+    fn a_label_of_ones_own_chooses_among_those_that_may_be_hit_and_frees_no_other() {
+        let mut house = house();
+        house[0].labels.insert("team".to_owned(), "money".to_owned());
+        let error = select(r#"{"adopt":{"label":"team=money"}}"#, &house).expect_err("billing");
+        assert!(error.contains("billing") && error.contains("squall.target=true"), "{error}");
+        house[3].labels.remove("team");
+        let chosen = select(r#"{"adopt":{"label":"team=money"}}"#, &house);
+        assert_eq!(chosen, Ok((vec!["web-1".to_owned()], false)));
+    }
+
+    #[test]
+    fn nobody_has_two_roles_and_what_stands_in_front_is_no_replica() {
+        let by_label = r#"{"adopt":{"label":"squall.target=true"},"entry":"web-1"}"#;
+        assert_eq!(select(by_label, &house()), Ok((vec!["web-2".to_owned()], false)));
+        for twice in [
+            r#"{"adopt":{"containers":["web-1","web-1"]}}"#,
+            r#"{"adopt":{"containers":["web-1","web-2"]},"entry":"web-2"}"#,
+            r#"{"adopt":{"containers":["web-1","cache"]},"redis":"cache"}"#,
+        ] {
+            let error = select(twice, &house()).expect_err(twice);
+            assert!(error.contains("twice"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_removed_when_it_ends_is_left_alone() {
+        let mut house = house();
+        house[0].is_removed = true;
+        let error = select(r#"{"adopt":{"containers":["web-1"]}}"#, &house).expect_err("--rm");
+        assert!(error.contains("web-1") && error.contains("--rm"), "{error}");
     }
 
     #[test]

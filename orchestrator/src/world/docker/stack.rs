@@ -41,23 +41,25 @@ pub(super) async fn bring_up(
 ) -> Result<Selection, DockerError> {
     let run = children.run().as_str();
     let project = project_of(run);
-    let stack = Stack { file, project: &project, environment: environment(config, run) };
+    let stack = Stack { file, project: &project, environment: environment(config, engine, run) };
     let tool = Tool::find().await?;
     tool.check(&stack).await?;
     let undo = Undo::RemoveProject { engine: engine.host().to_owned(), project: project.clone() };
     super::act::register(journal, undo).await?;
     let services = config.replicas.iter().chain(&config.redis).chain(&config.entry);
     let services: Vec<String> = services.cloned().collect();
-    tool.up(&stack, &services, children, config.ready_within).await?;
+    tool.up(&stack, &services, children).await?;
     let all = engine.containers(Some(&format!("{PROJECT}={project}"))).await?;
     select::own(config, &all)
 }
 
-fn environment(config: &DockerConfig, run: &str) -> BTreeMap<String, String> {
+fn environment(config: &DockerConfig, engine: &Engine, run: &str) -> BTreeMap<String, String> {
     let port = || free_address().map_or_else(String::new, |address| address.port().to_string());
     let mut environment: BTreeMap<String, String> =
         PORTS.iter().map(|name| ((*name).to_owned(), port())).collect();
     environment.insert(TOKEN.to_owned(), token());
+    // The tool has its own ways of finding an engine: it must be the one that takes the stack down.
+    environment.insert("DOCKER_HOST".to_owned(), engine.host().to_owned());
     if !config.has_redis() {
         environment.insert(REDIS.to_owned(), String::new());
     }

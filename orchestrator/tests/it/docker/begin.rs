@@ -33,6 +33,7 @@ async fn an_engine_that_is_not_there_is_named() {
     for (host, says) in [
         ("unix:///nowhere/docker.sock", "unix:///nowhere/docker.sock"),
         ("tcp://127.0.0.1:9", "tcp://127.0.0.1:9"),
+        ("tcp://10.0.0.7:2375", "another machine"),
         ("ssh://somebody@somewhere", "unix:///PATH or tcp://HOST:PORT"),
     ] {
         let runbook = house.runbook(&drill("kill: {}\nwait: 1s"));
@@ -57,10 +58,14 @@ async fn a_container_without_the_label_an_empty_selection_and_a_missing_one_are_
     let containers = containers().await;
     let house = house().await;
     let drill = drill("kill: { replicas: one }\nwait: 1s");
-    let stranger = containers.name("stranger");
+    let (a, stranger, label) =
+        (containers.name("a"), containers.name("stranger"), containers.label());
     let adopt = |what: &str| format!("world.docker={{ adopt: {what} }}");
     for (adopted, says) in [
         (adopt(&format!("{{ containers: [{stranger}] }}")), "squall.target=true"),
+        (adopt(&format!("{{ label: '{label}' }}")), "squall.target=true"),
+        (adopt(&format!("{{ containers: [{a}] }}, redis: {stranger}")), "squall.target=true"),
+        (adopt(&format!("{{ containers: [{a}, {a}] }}")), "selected twice"),
         (adopt("{ label: squall.test=nobody-has-it }"), "no container is selected"),
         (adopt("{ containers: [nobody-is-called-so] }"), "nobody-is-called-so"),
     ] {
@@ -81,7 +86,7 @@ async fn more_at_once_than_the_cap_is_refused_untouched() {
     let names = ["a", "b", "c"].map(|replica| containers.name(replica)).join(", ");
     let by_name = format!("world.docker={{ adopt: {{ containers: [{names}] }} }}");
     let label = containers.label();
-    let by_label = format!("world.docker={{ adopt: {{ label: '{label}' }} }}");
+    let by_label = format!("world.docker={{ adopt: {{ label: '{label}' }}, unlabelled: true }}");
     for adopted in [by_name, by_label] {
         for steps in ["kill: { replicas: all }", "kill: {}\npause: {}"] {
             let complaint = refused(&house, &drill(steps), &["--set", &adopted], 2).await;
@@ -92,21 +97,23 @@ async fn more_at_once_than_the_cap_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn a_container_that_does_not_run_and_one_whose_port_moves_are_refused() {
+async fn what_could_not_be_put_back_or_cannot_be_reached_is_refused() {
     if !has_docker() {
         return;
     }
     let containers = containers().await;
     let house = house().await;
     let drill = drill("kill: {}\nwait: 1s");
-    let (moving, network) = (containers.name("moving"), containers.network());
-    let run = "run --detach --rm --label squall.target=true --publish 127.0.0.1::3000";
-    let run = format!("{run} --name {moving} --network {network} squall:local server");
-    docker(&format!("{run} --listen 0.0.0.0:3000").split(' ').collect::<Vec<_>>());
-    let adopt = format!("world.docker={{ adopt: {{ containers: [{moving}] }} }}");
-    let complaint = refused(&house, &drill, &["--set", &adopt], 3).await;
-    docker(&["rm", "--force", &moving]);
-    assert!(complaint.contains("changes with every restart"), "{complaint}");
+    for (name, more, says) in [
+        ("moving", "--publish 127.0.0.1::3000", "changes with every restart"),
+        ("fleeting", "--rm --publish 127.0.0.1::3000", "started with --rm"),
+        ("closed", "", "publishes no port"),
+    ] {
+        let name = containers.another(name, more);
+        let adopt = format!("world.docker={{ adopt: {{ containers: [{name}] }} }}");
+        let complaint = refused(&house, &drill, &["--set", &adopt], 3).await;
+        assert!(complaint.contains(says), "{complaint}");
+    }
 
     docker(&["stop", "--time", "1", &containers.name("a")]);
     let complaint = refused(&house, &drill, &["--set", &containers.adopt()], 3).await;

@@ -60,6 +60,25 @@ impl Containers {
         format!("world.docker={{ adopt: {{ containers: [{names}] }}, at_most: 3 }}")
     }
 
+    /// Another one with the label, with these arguments of `docker run`, and its name. It serves as the
+    /// others do, on no port but what they publish.
+    pub(super) fn another(&self, replica: &str, more: &str) -> String {
+        self.run_as(replica, more, &["server", "--listen", "0.0.0.0:3000"])
+    }
+
+    /// The same with another command for the image.
+    pub(super) fn run_as(&self, replica: &str, more: &str, command: &[&str]) -> String {
+        let (name, network, label) = (self.name(replica), self.network(), self.label());
+        let run = format!(
+            "run --detach --name {name} --network {network} --network-alias {replica} --label {label}"
+        );
+        let run = format!("{run} --label squall.target=true {more}");
+        let words = run.split_ascii_whitespace();
+        let image = (!more.contains("squall-redis:local")).then_some("squall:local");
+        docker(&words.chain(image).chain(command.iter().copied()).collect::<Vec<_>>());
+        name
+    }
+
     fn run(&self, replica: &str, more: &[&str]) {
         let port = free_address().expect("a port").port();
         let (name, network, label) = (self.name(replica), self.network(), self.label());
@@ -100,10 +119,10 @@ impl Containers {
 
 impl Drop for Containers {
     fn drop(&mut self) {
-        let names = REPLICAS.into_iter().chain(["stranger"]).map(|replica| self.name(replica));
-        let names: Vec<String> = names.collect();
+        let label = format!("label={}", self.label());
+        let (_, ids) = try_docker(&["ps", "--all", "--quiet", "--filter", &label]);
         let mut remove = vec!["rm", "--force", "--volumes"];
-        remove.extend(names.iter().map(String::as_str));
+        remove.extend(ids.split_ascii_whitespace());
         try_docker(&remove);
         try_docker(&["network", "rm", &self.network()]);
     }

@@ -136,3 +136,16 @@ async fn with_json_a_run_that_cannot_begin_says_so_on_stdout_too() {
     let reason = said["reason"].as_str().expect("a reason");
     assert!(reason.contains("exit code 7"), "{reason}");
 }
+
+#[tokio::test]
+async fn with_json_a_plan_that_makes_no_sense_says_so_on_stdout_too() {
+    let house = house().await;
+    let adopt = "docker: { adopt: { label: squall.test=nobody-has-it } }";
+    let (head, rest) = RESTART.split_once("  process:").expect("a world");
+    let (_, tail) = rest.split_once("load:").expect("a load");
+    let runbook = house.runbook(&format!("{head}  {adopt}\nload:{tail}"));
+    let mut command = house.squall(["drill", "run", "--json", runbook.to_str().expect("text")]);
+    let output = command.env("DOCKER_HOST", "unix:///nowhere").output().await.expect("an end");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&said["verdict"], &said["exit_code"]), (&"not_started".into(), &3.into()));
+}

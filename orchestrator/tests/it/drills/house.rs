@@ -220,14 +220,23 @@ impl Running {
 
     /// Waits until the proxy has recorded that a fault acted.
     pub(crate) async fn until_injected(&self) {
-        let history = self.out.join("proxy.jsonl");
+        self.until_says("proxy.jsonl", "injection").await;
+    }
+
+    /// Waits until the drill has recorded something.
+    pub(crate) async fn until_recorded(&self, what: &str) {
+        self.until_says("history.jsonl", what).await;
+    }
+
+    async fn until_says(&self, file: &str, what: &str) {
+        let history = self.out.join(file);
         let mut look = tokio::time::interval(Duration::from_millis(20));
-        let acted = async {
-            while !std::fs::read_to_string(&history).is_ok_and(|text| text.contains("injection")) {
+        let said = async {
+            while !std::fs::read_to_string(&history).is_ok_and(|text| text.contains(what)) {
                 look.tick().await;
             }
         };
-        timeout(LONGEST, acted).await.expect("an injection in time");
+        timeout(LONGEST, said).await.unwrap_or_else(|_| panic!("no {what} in {file} in time"));
     }
 
     /// The folder of its files.
