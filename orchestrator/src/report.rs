@@ -271,7 +271,7 @@ impl From<&Evidence> for Report {
             findings,
             thresholds: evidence.thresholds.clone(),
             timeline: timeline::buckets(evidence.workload()),
-            events: evidence.events.iter().map(Into::into).collect(),
+            events: in_order(&evidence.events),
         }
     }
 }
@@ -362,6 +362,13 @@ impl From<&Event> for EventReport {
             what: event.what.clone(),
         }
     }
+}
+
+/// By when they began: a step is recorded when it is done, what the engine says of it before that.
+fn in_order(events: &[Event]) -> Vec<EventReport> {
+    let mut events: Vec<&Event> = events.iter().collect();
+    events.sort_by_key(|event| event.at);
+    events.into_iter().map(Into::into).collect()
 }
 
 /// A moment in milliseconds from the start of the run.

@@ -1,5 +1,6 @@
 //! What takes a step back: written to the journal before the step is taken.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::shim::identity::ProcessId;
 use crate::state::RunId;
-use crate::world::docker::Attachment;
 
 /// One act that puts something back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,32 @@ pub enum Undo {
         /// The project.
         project: String,
     },
+}
+
+/// How a container hangs on a network: all that is needed to put it back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The network's name.
+    pub network: String,
+    /// Names that other containers know it by there.
+    pub aliases: Vec<String>,
+    /// Links, as the engine writes them: `container:alias`.
+    pub links: Vec<String>,
+    /// Its IPv4 address there; empty for none.
+    pub ipv4: String,
+    /// Whether the address was chosen by its owner and not by the network.
+    pub ipv4_is_fixed: bool,
+    /// Its IPv6 address, where its owner chose one.
+    pub ipv6: Option<String>,
+    /// Options of the network's driver.
+    pub driver_options: BTreeMap<String, String>,
+}
+
+impl Attachment {
+    /// Its IPv4 address there.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.ipv4.parse().ok()
+    }
 }
 
 impl Undo {

@@ -27,7 +27,6 @@ mod select;
 mod stack;
 
 pub(crate) use config::DockerConfig;
-pub use container::Attachment;
 pub use engine::EngineError;
 
 use super::child::ChildError;

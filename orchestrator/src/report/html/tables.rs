@@ -171,7 +171,9 @@ fn events(report: &Report) -> Grid {
     let row = |event: &EventReport| {
         let took = event.until_ms.map(|until| until - event.at_ms);
         let what = vec![event.kind.clone(), event.what.clone()];
-        [what, vec![time(event.at_ms), time_or_dash(took)]].concat()
+        // To the millisecond: what followed what is what one looks for here.
+        let at = format!("{:.3} s", event.at_ms / 1000.0);
+        [what, vec![at, time_or_dash(took)]].concat()
     };
     Grid {
         title: "Timeline of the drill",

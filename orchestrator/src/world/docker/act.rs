@@ -8,14 +8,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::container::{Attachment, Container, PROJECT, State};
+use super::container::{Container, PROJECT, State};
 use super::engine::{Engine, settles_within};
 use super::select::{Selected, Selection};
 use super::{DockerConfig, DockerError};
 use crate::causes::in_words;
 use crate::journal::{Journal, JournalError, Seq};
 use crate::shim::signal::Signal;
-use crate::undo::Undo;
+use crate::undo::{Attachment, Undo};
 use crate::world::Replica;
 use crate::world::ready::{self, Probe};
 use crate::world::redis::RedisUrl;

@@ -7,7 +7,8 @@ use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, EndpointIpamConfig, EndpointSettings,
     HealthStatusEnum, PortBinding,
 };
-use serde::{Deserialize, Serialize};
+
+use crate::undo::Attachment;
 
 /// The label by which Compose says whose a container is.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
@@ -58,25 +59,6 @@ pub(crate) struct Published {
     pub(crate) is_fixed: bool,
 }
 
-/// How a container hangs on a network: all that is needed to put it back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// The network's name.
-    pub network: String,
-    /// Names that other containers know it by there.
-    pub aliases: Vec<String>,
-    /// Links, as the engine writes them: `container:alias`.
-    pub links: Vec<String>,
-    /// Its IPv4 address there; empty for none.
-    pub ipv4: String,
-    /// Whether the address was chosen by its owner and not by the network.
-    pub ipv4_is_fixed: bool,
-    /// Its IPv6 address, where its owner chose one.
-    pub ipv6: Option<String>,
-    /// Options of the network's driver.
-    pub driver_options: BTreeMap<String, String>,
-}
-
 impl Attachment {
     fn of(id: &str, network: String, endpoint: EndpointSettings) -> Self {
         let chosen = endpoint.ipam_config.unwrap_or_default();
@@ -91,11 +73,6 @@ impl Attachment {
             ipv6: chosen.ipv6_address.filter(is_some),
             driver_options: endpoint.driver_opts.unwrap_or_default().into_iter().collect(),
         }
-    }
-
-    /// Its IPv4 address there.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        self.ipv4.parse().ok()
     }
 
     /// What the engine is to be told.

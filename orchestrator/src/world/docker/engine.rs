@@ -15,8 +15,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::TryStreamExt as _;
 use tokio::time::timeout;
 
-use super::container::{Attachment, Container};
+use super::container::Container;
 use crate::shim::signal::Signal;
+use crate::undo::Attachment;
 
 /// Where an engine listens unless it is told otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::DockerError;
-use super::container::{Attachment, PROJECT, State};
+use super::container::{PROJECT, State};
 use super::engine::{Engine, EngineError};
 use crate::causes::in_words;
 use crate::journal::Journal;
-use crate::undo::{Undo, in_order};
+use crate::undo::{Attachment, Undo, in_order};
 
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
