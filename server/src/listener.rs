@@ -73,7 +73,8 @@ async fn link_up(server: &Arc<Server>) {
         return;
     };
     let (link, bus) = (Arc::clone(link), Arc::clone(bus));
-    let ((), first) = tokio::join!(link.open(), bus.subscribe());
+    link.open().await;
+    let first = bus.subscribe().await;
     let stop = &server.stop;
     server.tasks.spawn(stop.clone().run_until_cancelled_owned(async move { link.keep().await }));
     server.tasks.spawn(stop.clone().run_until_cancelled_owned(bus.listen(first)));

@@ -30,9 +30,9 @@ const PIPELINE: usize = 1024;
 
 /// One Redis, and one connection that all commands go over.
 ///
-/// While it is down, commands fail at once and nothing touches the network but the keeper, which
-/// tries again with growing pauses. A connection that was merely dropped is replaced by the
-/// connection manager, within the deadline of the commands that meet it.
+/// While it is down, commands fail at once and nobody dials but the keeper, which tries again with
+/// growing pauses. A connection that was merely dropped is replaced by the connection manager, within
+/// the deadline of the commands that meet it.
 pub(crate) struct Link {
     client: Client,
     deadline: Duration,
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     up: ArcSwapOption<ConnectionManager>,
     /// Has the keeper look at once, and not at its next ping.
     doubt: Notify,
+    /// Wakes those who wait until it is up.
+    came_up: Notify,
 }
 
 /// What is asked of Redis in one round trip.
@@ -88,12 +90,29 @@ impl Link {
             deadline,
             up: ArcSwapOption::empty(),
             doubt: Notify::new(),
+            came_up: Notify::new(),
         })
     }
 
     /// Whether Redis answered when it was last asked.
     pub(crate) fn is_up(&self) -> bool {
         self.up.load().is_some()
+    }
+
+    /// Waits until Redis answers.
+    pub(crate) async fn wait_until_up(&self) {
+        loop {
+            let came_up = self.came_up.notified(); // from here on: it may come up at any time
+            if self.is_up() {
+                return;
+            }
+            came_up.await;
+        }
+    }
+
+    /// Has the keeper look at once whether Redis still answers.
+    pub(crate) fn look(&self) {
+        self.doubt.notify_one();
     }
 
     /// How long one request may take.
@@ -116,7 +135,7 @@ impl Link {
             Ok(Err(error)) => {
                 match repeat {
                     Repeat::Safe => self.lose(&connection, &error),
-                    Repeat::Never => self.doubt.notify_one(), // a fresh connection may do
+                    Repeat::Never => self.look(), // a fresh connection may do
                 }
                 Err(LinkError::Lost(error))
             }
@@ -128,11 +147,14 @@ impl Link {
         }
     }
 
-    /// Opens a connection of the caller's own, with its settings.
+    /// Opens a connection of the caller's own, with its settings. Not while Redis is down.
     pub(crate) async fn dial(
         &self,
         config: AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, LinkError> {
+        if !self.is_up() {
+            return Err(LinkError::Down);
+        }
         let config = config.set_connection_timeout(None).set_response_timeout(None);
         self.in_time(self.client.get_multiplexed_async_connection_with_config(&config)).await
     }
@@ -199,6 +221,7 @@ impl Link {
         };
         let connection = self.in_time(attempt).await?;
         self.up.store(Some(Arc::new(connection)));
+        self.came_up.notify_waiters();
         tracing::info!("Redis answers");
         Ok(())
     }
@@ -209,7 +232,7 @@ impl Link {
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, connection)) {
             let cause = chain(cause);
             tracing::warn!(%cause, "Redis is gone: requests are refused until it answers again");
-            self.doubt.notify_one();
+            self.look();
         }
     }
 }

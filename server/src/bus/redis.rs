@@ -75,8 +75,8 @@ impl RedisBus {
         Ok(Reach { streams, replicas })
     }
 
-    /// Hears what is published, and subscribes again whenever that ends. `first` is what the first
-    /// attempt came to.
+    /// Hears what is published, and subscribes again whenever that ends, once the link is up.
+    /// `first` is what the first attempt came to.
     pub(crate) async fn listen(
         self: Arc<Self>,
         first: Result<Subscription, LinkError>,
@@ -99,6 +99,7 @@ impl RedisBus {
                 Err(_) => {}
             }
             tokio::time::sleep(backoff.next_pause()).await;
+            self.link.wait_until_up().await;
             attempt = self.subscribe().await;
         }
     }
@@ -113,6 +114,7 @@ impl RedisBus {
     async fn hear_out(&self, subscription: Subscription) {
         let cause = subscription.end(&self.link).await;
         self.hears.store(false, Ordering::Relaxed);
+        self.link.look();
         tracing::debug!(cause = %chain(&cause), "the subscription to notifications ended");
     }
 
@@ -222,6 +224,7 @@ impl From<LinkError> for PublishError {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn while_redis_is_down_nothing_is_published_and_nothing_is_waited_for() {
@@ -230,6 +233,20 @@ mod tests {
         let published = bus.publish(Target::All, RawValue::NULL).await;
         assert_eq!(published, Err(PublishError::Unreachable));
         assert!(bus.awaited.lock().is_empty());
+    }
+
+    /// The clock is paused: it is moved on whenever there is nothing else to do.
+    #[tokio::test(start_paused = true)]
+    async fn while_redis_is_down_the_bus_does_not_dial() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let url = format!("redis://127.0.0.1:{port}").parse().expect("a URL");
+        let bus = RedisBus::new(&Link::new(&url, Duration::MAX), &Streams::new());
+        tokio::select! {
+            never = async { Arc::clone(&bus).listen(bus.subscribe().await).await } => match never {},
+            _ = listener.accept() => panic!("it dialled"),
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
     }
 
     #[test]

@@ -24,16 +24,6 @@ async fn is_without_redis(server: &TestServer, session: &str) {
     assert_eq!(health.message()["store"], json!({ "kind": "redis", "up": false }));
 }
 
-/// Waits until a server is ready.
-async fn is_ready(server: &TestServer) {
-    let ready = async {
-        while server.probe("/readyz").await.status != StatusCode::OK {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(ready).await;
-}
-
 #[tokio::test]
 async fn a_server_whose_redis_dies_refuses_and_recovers_by_itself() {
     let Some(mut redis) = redis().await else { return };
@@ -43,7 +33,7 @@ async fn a_server_whose_redis_dies_refuses_and_recovers_by_itself() {
     redis.kill();
     is_without_redis(&server, &id).await;
     redis.start_again().await;
-    is_ready(&server).await;
+    server.is_ready().await;
     server.ping(&id).await.refuses(404, -32001, "initialize");
     assert_eq!(stream.next_event().await, None);
     let id = server.session(LATEST).await;
@@ -53,16 +43,35 @@ async fn a_server_whose_redis_dies_refuses_and_recovers_by_itself() {
 }
 
 #[tokio::test]
+async fn notifications_reach_every_server_again_once_redis_is_back() {
+    let Some(mut redis) = redis().await else { return };
+    let (a, b) = (redis.server().await, redis.server().await);
+    for _ in 0..3 {
+        redis.kill();
+        for server in [&a, &b] {
+            server.is_unready().await;
+        }
+        redis.start_again().await;
+        for server in [&a, &b] {
+            server.is_ready().await;
+        }
+        let ids = [a.session(LATEST).await, b.session(LATEST).await];
+        let mut streams = [b.stream(&ids[0]).await, a.stream(&ids[1]).await];
+        let told = a.tool(&ids[0], "trigger-notification", &json!({ "kind": "tools" })).await;
+        assert_eq!((&told["streams"], &told["replicas"]), (&json!(1), &json!(2)), "{told}");
+        for stream in &mut streams {
+            let message = stream.next_message().await.expect("a notification");
+            assert_eq!(message["method"], "notifications/tools/list_changed");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_death_of_redis_is_noticed_though_nobody_asks_for_anything() {
     let Some(mut redis) = redis().await else { return };
     let server = redis.server().await;
     redis.kill();
-    let noticed = async {
-        while server.probe("/readyz").await.status == StatusCode::OK {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(noticed).await;
+    server.is_unready().await;
 }
 
 #[tokio::test]
@@ -83,7 +92,7 @@ async fn nothing_waits_for_a_redis_that_hangs() {
     };
     soon(refused).await;
     redis.thaw();
-    is_ready(&server).await;
+    server.is_ready().await;
     assert_eq!(server.ping(&id).await.result(), json!({}));
 }
 
@@ -98,7 +107,7 @@ async fn a_paused_redis_is_refused_for_and_taken_up_again() {
     redis.run::<()>(&["CLIENT", "PAUSE", "3000"]).await;
     server.ping(&id).await.refuses(503, -32000, "unreachable");
     is_without_redis(&server, &id).await;
-    is_ready(&server).await;
+    server.is_ready().await;
     assert_eq!(server.ping(&id).await.result(), json!({}));
 }
 
@@ -108,15 +117,10 @@ async fn a_redis_that_changes_nothing_is_as_good_as_none() {
     let server = redis.server().await;
     let id = server.session(LATEST).await;
     redis.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await; // of nobody: it answers, and only reads
-    let unready = async {
-        while server.probe("/readyz").await.status == StatusCode::OK {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(unready).await;
+    server.is_unready().await;
     is_without_redis(&server, &id).await;
     redis.run::<()>(&["REPLICAOF", "NO", "ONE"]).await;
-    is_ready(&server).await;
+    server.is_ready().await;
     assert_eq!(server.ping(&id).await.result(), json!({}));
 }
 
@@ -127,7 +131,7 @@ async fn a_server_starts_without_redis_and_is_ready_once_it_is_there() {
     let server = redis.server().await;
     is_without_redis(&server, &"0".repeat(32)).await;
     redis.start_again().await;
-    is_ready(&server).await;
+    server.is_ready().await;
     server.session(LATEST).await;
 }
 

@@ -98,6 +98,25 @@ impl TestServer {
         serde_json::from_str(&answer.tool_text()).expect("JSON")
     }
 
+    /// Waits until it is ready.
+    pub(crate) async fn is_ready(&self) {
+        self.says(StatusCode::OK).await;
+    }
+
+    /// Waits until it is not.
+    pub(crate) async fn is_unready(&self) {
+        self.says(StatusCode::SERVICE_UNAVAILABLE).await;
+    }
+
+    async fn says(&self, status: StatusCode) {
+        let said = async {
+            while self.probe("/readyz").await.status != status {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(said).await;
+    }
+
     /// What `/healthz` or `/readyz` says.
     pub(crate) async fn probe(&self, path: &str) -> Answer {
         self.ask(Method::GET).path(path).send().await
