@@ -1,4 +1,4 @@
-//! The way of a notification to the open streams: to all of them, or to those of one session.
+//! The way of a notification to the open streams: to all of them, or to the one of a session.
 
 mod envelope;
 mod redis;
@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 use squall_model::mcp::sse;
 
 pub(crate) use self::redis::RedisBus;
+use crate::redis_link::LinkError;
 use crate::store::SessionId;
-use crate::streams::Streams;
+use crate::streams::{EventStream, OpenError, Streams};
 
 /// Who a notification is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,17 @@ pub(crate) enum PublishError {
     Refused(String),
 }
 
+/// Why there is no stream for a session that asked for one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    #[error(transparent)]
+    NotHere(#[from] OpenError),
+    #[error("this replica does not hear of other replicas' notifications")]
+    Deaf,
+    #[error("the other replicas could not be told of it")]
+    Untold(#[from] LinkError),
+}
+
 /// Where notifications go.
 pub(crate) enum Bus {
     /// To the streams of this process.
@@ -64,6 +76,14 @@ impl Bus {
         match self {
             Self::Local(_) => true,
             Self::Redis(bus) => bus.hears(),
+        }
+    }
+
+    /// Opens the stream of a session; one that it has on another replica ends.
+    pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
+        match self {
+            Self::Local(streams) => Ok(streams.open(session)?),
+            Self::Redis(bus) => bus.open(session).await,
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) struct Streams {
 struct Writer {
     events: mpsc::Sender<Bytes>,
     number: u64,
+    /// A claim to the session that is not granted yet: until it is, nothing goes out, and no other
+    /// replica's claim ends the stream, because this one comes later.
+    claim: Option<u64>,
 }
 
 /// Why there is no stream for a session that asked for one.
@@ -60,6 +63,23 @@ impl Streams {
 
     /// Opens the stream of a session. It is closed when it is dropped.
     pub(crate) fn open(self: &Arc<Self>, session: SessionId) -> Result<EventStream, OpenError> {
+        self.begin(session, None)
+    }
+
+    /// The same, but nothing comes out of it until this claim is granted.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        session: SessionId,
+        claim: u64,
+    ) -> Result<EventStream, OpenError> {
+        self.begin(session, Some(claim))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        session: SessionId,
+        claim: Option<u64>,
+    ) -> Result<EventStream, OpenError> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let (events, queue) = mpsc::channel(QUEUE);
         let mut shard = self.shards.of(session).lock();
@@ -70,15 +90,31 @@ impl Streams {
         if shard.contains_key(&session) {
             return Err(OpenError::Taken);
         }
-        shard.insert(session, Writer { events, number });
+        shard.insert(session, Writer { events, number, claim });
         let lease = Lease { streams: Arc::clone(self), session, number };
         Ok(EventStream { queue, _lease: Some(lease) })
+    }
+
+    /// Grants a claim, and says whether its stream is still there.
+    pub(crate) fn grant(&self, session: SessionId, claim: u64) -> bool {
+        let mut shard = self.shards.of(session).lock();
+        let waiting = shard.get_mut(&session).filter(|writer| writer.claim == Some(claim));
+        waiting.map(|writer| writer.claim = None).is_some()
+    }
+
+    /// Ends a session's stream, as `close` does, because another replica has it now; unless it is
+    /// claimed anew.
+    pub(crate) fn cede(&self, session: SessionId) {
+        let mut shard = self.shards.of(session).lock();
+        if shard.get(&session).is_some_and(|writer| writer.claim.is_none()) {
+            shard.remove(&session);
+        }
     }
 
     /// Pushes one encoded event to a session's stream.
     pub(crate) fn push(&self, session: SessionId, event: Bytes) -> Result<(), PushError> {
         let mut shard = self.shards.of(session).lock();
-        let Some(writer) = shard.get(&session) else {
+        let Some(writer) = shard.get(&session).filter(|writer| writer.claim.is_none()) else {
             return Err(PushError::NoStream(session));
         };
         match writer.events.try_send(event) {
@@ -96,6 +132,9 @@ impl Streams {
         let mut reached = 0;
         for shard in self.shards.iter() {
             shard.lock().retain(|_, writer| {
+                if writer.claim.is_some() {
+                    return true;
+                }
                 let is_taken = writer.events.try_send(event.clone()).is_ok();
                 reached += usize::from(is_taken);
                 is_taken
@@ -248,6 +287,22 @@ mod tests {
         assert_eq!(streams.push_all(&"1".into()), 1);
         assert_eq!(next(&mut keen).await, Some("1".into()));
         assert_eq!(streams.sessions(), [A]);
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_out_of_a_stream_and_nobody_ends_it_until_its_claim_is_granted() {
+        let streams = Streams::new();
+        let mut stream = streams.claim(A, 7).expect("free");
+        assert_eq!(streams.open(A).err(), Some(OpenError::Taken));
+        assert_eq!(streams.push(A, "1".into()), Err(PushError::NoStream(A)));
+        assert_eq!(streams.push_all(&"2".into()), 0);
+        streams.cede(A);
+        assert!(!streams.grant(B, 7) && !streams.grant(A, 8) && streams.grant(A, 7));
+        streams.push(A, "3".into()).expect("granted");
+        streams.cede(A);
+        assert_eq!(next(&mut stream).await, Some("3".into()));
+        assert_eq!(next(&mut stream).await, None);
+        assert!(!streams.grant(A, 7));
     }
 
     #[tokio::test]

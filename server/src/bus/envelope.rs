@@ -1,31 +1,40 @@
-//! What travels from replica to replica: a notification, and who it is for.
+//! What travels from replica to replica: notifications, and who has the stream of a session.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::{Kind, Message, PeekError};
 
 use super::Target;
+use crate::store::SessionId;
 
 /// Bytes of an envelope; a larger one is not ours. The tool's bound on its data leaves room.
 const MAX_ENVELOPE: usize = 32 * 1024;
 
-/// One notification on its way.
+/// One thing that replicas tell each other. Its `id` is what its sender knows it again by.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Envelope<'a> {
-    /// By which its sender knows it again.
-    pub(super) id: u64,
-    pub(super) to: Target,
-    /// The JSON-RPC message as it goes out to the streams.
-    #[serde(borrow)]
-    pub(super) message: &'a RawValue,
+#[serde(rename_all = "lowercase")]
+pub(super) enum Envelope<'a> {
+    Notification {
+        id: u64,
+        to: Target,
+        /// The JSON-RPC message as it goes out to the streams.
+        #[serde(borrow)]
+        message: &'a RawValue,
+    },
+    /// The stream of a session is at this replica now, and nowhere else.
+    Takeover { id: u64, session: SessionId, by: ReplicaId },
 }
+
+/// A replica, told apart from all others for as long as it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReplicaId(pub(super) u64);
 
 /// Something on the channel that no server of ours sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ForeignMessage {
     #[error("it has {0} bytes: {MAX_ENVELOPE} at most were expected")]
     TooLarge(usize),
-    #[error("it is not an envelope with `id`, `to` and `message`")]
+    #[error("it is neither a notification nor a takeover")]
     NoEnvelope(#[source] serde_json::Error),
     #[error("what it holds is not JSON-RPC")]
     NoMessage(#[source] PeekError),
@@ -40,48 +49,89 @@ impl<'a> Envelope<'a> {
             return Err(ForeignMessage::TooLarge(bytes.len()));
         }
         let envelope: Self = serde_json::from_slice(bytes).map_err(ForeignMessage::NoEnvelope)?;
-        let message = Message::peek(envelope.message).map_err(ForeignMessage::NoMessage)?;
-        match message.kind {
-            Kind::Notification => Ok(envelope),
-            kind => Err(ForeignMessage::NoNotification(kind)),
+        if let Self::Notification { message, .. } = envelope {
+            check(message)?;
         }
+        Ok(envelope)
+    }
+
+    pub(super) fn write(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+fn check(message: &RawValue) -> Result<(), ForeignMessage> {
+    match Message::peek(message).map_err(ForeignMessage::NoMessage)?.kind {
+        Kind::Notification => Ok(()),
+        kind => Err(ForeignMessage::NoNotification(kind)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::SessionId;
 
     const MESSAGE: &str = r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"a":1e999}}"#;
 
     #[test]
     fn what_was_written_is_read_back() {
         let message = RawValue::from_string(MESSAGE.to_owned()).expect("JSON");
-        for to in [Target::All, Target::Session(SessionId::of(7))] {
-            let written = serde_json::to_vec(&Envelope { id: u64::MAX, to, message: &message });
-            let written = written.expect("writable");
-            let read = Envelope::read(&written).expect("ours");
-            assert_eq!((read.id, read.to, read.message.get()), (u64::MAX, to, MESSAGE));
+        let (id, session) = (u64::MAX, SessionId::of(7));
+        for (envelope, expected) in [
+            (
+                Envelope::Notification { id, to: Target::All, message: &message },
+                format!(r#"{{"notification":{{"id":{id},"to":"all","message":{MESSAGE}}}}}"#),
+            ),
+            (
+                Envelope::Notification { id, to: Target::Session(session), message: &message },
+                format!(
+                    r#"{{"notification":{{"id":{id},"to":{{"session":"{session}"}},"message":{MESSAGE}}}}}"#
+                ),
+            ),
+            (
+                Envelope::Takeover { id, session, by: ReplicaId(id) },
+                format!(r#"{{"takeover":{{"id":{id},"session":"{session}","by":{id}}}}}"#),
+            ),
+        ] {
+            let written = envelope.write();
+            assert_eq!(String::from_utf8_lossy(&written), expected);
+            assert_eq!(Envelope::read(&written).expect("ours").write(), written);
         }
     }
 
     #[test]
     fn what_nobody_of_ours_wrote_is_refused() {
         let id = SessionId::of(7);
+        let notification = |fields: &str| format!(r#"{{"notification":{{{fields}}}}}"#);
+        let takeover = |fields: &str| format!(r#"{{"takeover":{{{fields}}}}}"#);
+        let whole = format!(r#""id":1,"to":"all","message":{MESSAGE}"#);
+        let taken = format!(r#""id":1,"session":"{id}","by":1"#);
+        assert!(Envelope::read(notification(&whole).as_bytes()).is_ok());
+        assert!(Envelope::read(takeover(&taken).as_bytes()).is_ok());
         for text in [
             String::new(),
             "nonsense".to_owned(),
             "[]".to_owned(),
-            format!(r#"{{"id":1,"message":{MESSAGE}}}"#),
-            format!(r#"{{"id":-1,"to":"all","message":{MESSAGE}}}"#),
-            format!(r#"{{"id":1,"to":"none","message":{MESSAGE}}}"#),
-            format!(r#"{{"id":1,"to":"session","message":{MESSAGE}}}"#),
-            format!(r#"{{"id":1,"to":{{"session":"*"}},"message":{MESSAGE}}}"#),
-            format!(r#"{{"id":1,"to":{{"session":"{id}"}},"message":7}}"#),
-            r#"{"id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"method":"ping"}}"#.to_owned(),
-            r#"{"id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"result":{}}}"#.to_owned(),
-            format!(r#"{{"id":1,"to":"all","message":{MESSAGE}}}{}"#, " ".repeat(MAX_ENVELOPE)),
+            r#""takeover""#.to_owned(),
+            format!("{{{whole}}}"),
+            notification(&taken),
+            notification(&format!(r#""id":1,"message":{MESSAGE}"#)),
+            notification(&format!(r#""id":-1,"to":"all","message":{MESSAGE}"#)),
+            notification(&format!(r#""id":1,"to":"none","message":{MESSAGE}"#)),
+            notification(&format!(r#""id":1,"to":"session","message":{MESSAGE}"#)),
+            notification(&format!(r#""id":1,"to":{{"session":"*"}},"message":{MESSAGE}"#)),
+            notification(&format!(r#""id":1,"to":{{"session":"{id}"}},"message":7"#)),
+            notification(r#""id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            notification(r#""id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"result":{}}"#),
+            notification(&whole) + &" ".repeat(MAX_ENVELOPE),
+            takeover(&whole),
+            takeover(&format!(r#""session":"{id}","by":1"#)),
+            takeover(&format!(r#""id":1,"session":"{id}""#)),
+            takeover(&format!(r#""id":1,"session":"{id}","by":"all""#)),
+            takeover(&format!(r#""id":1,"session":"{id}","by":-1"#)),
+            takeover(r#""id":1,"session":"*","by":1"#),
+            takeover(r#""id":1,"session":null,"by":1"#),
+            format!(r#"{{"takeover":{{{taken}}},"notification":{{{whole}}}}}"#),
         ] {
             assert!(Envelope::read(text.as_bytes()).is_err(), "{text}");
         }

@@ -3,8 +3,16 @@
 //! Every replica, the sender too, takes what it delivers from the channel, so that all of them
 //! deliver in one order. The channel belongs to the whole Redis: databases do not keep servers apart
 //! on it. What is published while a replica is not subscribed does not reach it: Pub/Sub keeps
-//! nothing. A session that has a stream on two replicas, which none of them can see, gets what is
-//! for it on both.
+//! nothing.
+//!
+//! No message may go out on two streams of a session (basic/transports, multiple connections), so
+//! that a session has one on all replicas together: the newest. A replica that opens one publishes a
+//! takeover. Its stream begins where the takeover comes back over the channel, and there the stream
+//! of any other replica ends: each message comes before that or after it, for all of them. Of two
+//! that are opened at a time, the one whose takeover is published later stays. A replica that was
+//! not subscribed may have missed one: as soon as it is again, it publishes one for each of its
+//! streams, and only until that is heard may a message go out twice. Should a newer stream end by
+//! that, its client opens it again.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,18 +22,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Msg, PushInfo, PushKind, cmd};
+use redis::{AsyncConnectionConfig, Cmd, Msg, PushInfo, PushKind, cmd, pipe};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::Envelope;
-use super::{PublishError, Reach, Target, deliver};
+use super::envelope::{Envelope, ReplicaId};
+use super::{PublishError, Reach, StreamError, Target, deliver};
 use crate::redis_link::{Backoff, Link, LinkError, PING_PAUSE, Repeat, Request, chain};
-use crate::streams::Streams;
+use crate::store::SessionId;
+use crate::streams::{EventStream, Streams};
 
 const CHANNEL: &str = "squall:notifications";
+/// Takeovers that are published in one round trip.
+const CHUNK: usize = 500;
 
 pub(crate) struct RedisBus {
     link: Arc<Link>,
@@ -34,7 +45,8 @@ pub(crate) struct RedisBus {
     hears: AtomicBool,
     published: AtomicU64,
     hasher: RandomState,
-    /// Notifications of this replica that have yet to come back over the channel.
+    replica: ReplicaId,
+    /// What this replica published and waits to hear, with how many streams it reached here.
     awaited: Mutex<HashMap<u64, oneshot::Sender<usize>>>,
 }
 
@@ -46,12 +58,14 @@ pub(crate) struct Subscription {
 
 impl RedisBus {
     pub(crate) fn new(link: &Arc<Link>, streams: &Arc<Streams>) -> Arc<Self> {
+        let hasher = RandomState::new();
         Arc::new(Self {
             link: Arc::clone(link),
             streams: Arc::clone(streams),
             hears: AtomicBool::new(false),
             published: AtomicU64::new(0),
-            hasher: RandomState::new(),
+            replica: ReplicaId(hasher.hash_one("replica")),
+            hasher,
             awaited: Mutex::default(),
         })
     }
@@ -67,12 +81,38 @@ impl RedisBus {
         message: &RawValue,
     ) -> Result<Reach, PublishError> {
         let echo = Echo::of(self);
-        let envelope = Envelope { id: echo.id, to, message };
-        let mut publish = cmd("PUBLISH");
-        publish.arg(CHANNEL).arg(serde_json::to_vec(&envelope).unwrap_or_default());
-        let replicas = self.link.ask(Request::One(&publish), Repeat::Never).await?;
-        let streams = if replicas > 0 && self.hears() { echo.streams().await } else { 0 };
-        Ok(Reach { streams, replicas })
+        let envelope = Envelope::Notification { id: echo.id, to, message };
+        let replicas = self.send(&envelope).await?;
+        let streams = if replicas > 0 && self.hears() { echo.streams().await } else { None };
+        Ok(Reach { streams: streams.unwrap_or(0), replicas })
+    }
+
+    /// Opens a session's stream, and has the other replicas end theirs. It is dropped, and so
+    /// closed, where the takeover does not get through.
+    pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
+        let echo = Echo::of(self);
+        let stream = self.streams.claim(session, echo.id)?;
+        if !self.hears() {
+            return Err(StreamError::Deaf);
+        }
+        let replicas = self.send(&self.takeover(echo.id, session)).await?;
+        let granted = if replicas > 0 { echo.streams().await } else { None };
+        granted.map(|_| stream).ok_or(StreamError::Deaf)
+    }
+
+    /// Says how many replicas got it. It is sent once: a takeover that comes twice could end a stream
+    /// that was opened in between.
+    async fn send(&self, envelope: &Envelope<'_>) -> Result<usize, LinkError> {
+        self.link.ask(Request::One(&publication(envelope)), Repeat::Never).await
+    }
+
+    fn takeover(&self, id: u64, session: SessionId) -> Envelope<'static> {
+        Envelope::Takeover { id, session, by: self.replica }
+    }
+
+    fn next_id(&self) -> u64 {
+        let number = self.published.fetch_add(1, Ordering::Relaxed);
+        self.hasher.hash_one(number) // like no other replica's
     }
 
     /// Hears what is published, and subscribes again whenever that ends, once the link is up.
@@ -107,6 +147,7 @@ impl RedisBus {
     /// Tries once to subscribe.
     pub(crate) async fn subscribe(self: &Arc<Self>) -> Result<Subscription, LinkError> {
         let subscription = Subscription::open(self).await?;
+        self.claim_anew().await?;
         self.hears.store(true, Ordering::Relaxed);
         Ok(subscription)
     }
@@ -114,23 +155,50 @@ impl RedisBus {
     async fn hear_out(&self, subscription: Subscription) {
         let cause = subscription.end(&self.link).await;
         self.hears.store(false, Ordering::Relaxed);
+        self.awaited.lock().clear(); // it does not come any more
         self.link.look();
         tracing::debug!(cause = %chain(&cause), "the subscription to notifications ended");
     }
 
-    /// Delivers what came over the channel. A stream that takes no more is ended, as ever, so that
-    /// this never waits.
+    /// Takes over the sessions whose streams are here.
+    async fn claim_anew(&self) -> Result<(), LinkError> {
+        for sessions in self.streams.sessions().chunks(CHUNK) {
+            let mut takeovers = pipe();
+            for session in sessions {
+                let takeover = self.takeover(self.next_id(), *session);
+                takeovers.add_command(publication(&takeover)).ignore();
+            }
+            self.link.ask::<()>(Request::Many(&takeovers), Repeat::Safe).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what came over the channel. A stream that takes no more is ended, as ever, so
+    /// that this never waits.
     fn hear(&self, payload: &[u8]) {
         match Envelope::read(payload) {
-            Ok(envelope) => {
-                let reached = deliver(&self.streams, envelope.to, envelope.message);
-                if let Some(echo) = self.awaited.lock().remove(&envelope.id) {
-                    let _ = echo.send(reached); // nobody waits any more
-                }
+            Ok(Envelope::Notification { id, to, message }) => {
+                self.echo(id, deliver(&self.streams, to, message));
             }
+            Ok(Envelope::Takeover { id, session, by }) if by == self.replica => {
+                self.echo(id, usize::from(self.streams.grant(session, id)));
+            }
+            Ok(Envelope::Takeover { session, .. }) => self.streams.cede(session),
             Err(error) => tracing::debug!(%error, "ignored something on the channel"),
         }
     }
+
+    fn echo(&self, id: u64, reached: usize) {
+        if let Some(echo) = self.awaited.lock().remove(&id) {
+            let _ = echo.send(reached); // nobody waits any more
+        }
+    }
+}
+
+fn publication(envelope: &Envelope<'_>) -> Cmd {
+    let mut publish = cmd("PUBLISH");
+    publish.arg(CHANNEL).arg(envelope.write());
+    publish
 }
 
 impl Subscription {
@@ -179,7 +247,7 @@ fn hearer(
     }
 }
 
-/// One notification that this replica waits to hear itself.
+/// Something that this replica publishes, and waits to hear itself.
 struct Echo<'a> {
     bus: &'a RedisBus,
     id: u64,
@@ -188,19 +256,15 @@ struct Echo<'a> {
 
 impl<'a> Echo<'a> {
     fn of(bus: &'a RedisBus) -> Self {
-        let number = bus.published.fetch_add(1, Ordering::Relaxed);
-        let id = bus.hasher.hash_one(number); // like no other replica's
+        let id = bus.next_id();
         let (sender, heard) = oneshot::channel();
         bus.awaited.lock().insert(id, sender);
         Self { bus, id, heard }
     }
 
-    /// How many streams of this replica it reached; none if it does not come in time.
-    async fn streams(mut self) -> usize {
-        match timeout(self.bus.link.deadline(), &mut self.heard).await {
-            Ok(Ok(streams)) => streams,
-            _ => 0,
-        }
+    /// How many streams of this replica it reached; `None` if it does not come, or not in time.
+    async fn streams(mut self) -> Option<usize> {
+        timeout(self.bus.link.deadline(), &mut self.heard).await.ok()?.ok()
     }
 }
 
@@ -226,13 +290,48 @@ mod tests {
     use std::time::Duration;
     use tokio::net::TcpListener;
 
+    const SESSION: SessionId = SessionId::of(7);
+
+    fn bus() -> Arc<RedisBus> {
+        let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::MAX);
+        RedisBus::new(&link, &Streams::new())
+    }
+
     #[tokio::test]
     async fn while_redis_is_down_nothing_is_published_and_nothing_is_waited_for() {
-        let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::MAX);
-        let bus = RedisBus::new(&link, &Streams::new());
+        let bus = bus();
         let published = bus.publish(Target::All, RawValue::NULL).await;
         assert_eq!(published, Err(PublishError::Unreachable));
         assert!(bus.awaited.lock().is_empty());
+    }
+
+    /// What two replicas make of two streams that are opened at the same time, whose takeovers are
+    /// on the channel in that order.
+    #[tokio::test]
+    async fn of_two_streams_opened_at_a_time_the_one_published_later_stays() {
+        let (a, b) = (bus(), bus());
+        let _streams = [&a, &b].map(|bus| bus.streams.claim(SESSION, 1).expect("free"));
+        for (sender, left) in [(&a, [1, 1]), (&b, [0, 1])] {
+            let takeover = sender.takeover(1, SESSION).write();
+            for replica in [&a, &b] {
+                replica.hear(&takeover);
+            }
+            assert_eq!([a.streams.count(), b.streams.count()], left);
+        }
+        let reached = [&a, &b].map(|bus| deliver(&bus.streams, Target::All, RawValue::NULL));
+        assert_eq!(reached, [0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_takeover_of_a_stream_that_is_gone_does_nothing_to_its_successor() {
+        let bus = bus();
+        drop(bus.streams.claim(SESSION, 1).expect("free"));
+        let _successor = bus.streams.claim(SESSION, 2).expect("free again");
+        bus.hear(&bus.takeover(1, SESSION).write());
+        assert_eq!(deliver(&bus.streams, Target::All, RawValue::NULL), 0, "not its turn yet");
+        bus.hear(&bus.takeover(2, SESSION).write());
+        bus.hear(&bus.takeover(1, SESSION).write());
+        assert_eq!(deliver(&bus.streams, Target::All, RawValue::NULL), 1);
     }
 
     /// The clock is paused: it is moved on whenever there is nothing else to do.

@@ -7,6 +7,7 @@ use squall_model::mcp::envelope::PeekError;
 use squall_model::mcp::era::{ProtocolVersion, UnknownVersion};
 
 use super::reply::{self, Reply};
+use crate::bus::StreamError;
 use crate::rpc::{self, RpcError};
 use crate::store::StoreError;
 use crate::streams::OpenError;
@@ -97,6 +98,16 @@ impl From<OpenError> for Refusal {
         match error {
             OpenError::Stopping => Self::Stopping,
             OpenError::Taken => Self::Stream(error),
+        }
+    }
+}
+
+impl From<StreamError> for Refusal {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::NotHere(error) => error.into(),
+            StreamError::Deaf => Self::Deaf,
+            StreamError::Untold(error) => Self::Store(error.into()),
         }
     }
 }

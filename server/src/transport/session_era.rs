@@ -42,7 +42,7 @@ pub(crate) async fn get(server: &Arc<Server>, headers: &HeaderMap) -> Result<Rep
         return Err(Refusal::NotAStreamRequest);
     }
     let (id, _) = require(server, headers).await?;
-    let stream = server.streams.open(id)?;
+    let stream = server.bus.open(id).await?;
     // Once more: a DELETE that came between would not have found the stream to close.
     require(server, headers).await?;
     Ok(reply::stream(stream))

@@ -10,6 +10,7 @@ mod refusals;
 mod sessions;
 mod shared_notifications;
 mod shared_sessions;
+mod shared_streams;
 mod streams;
 mod tools;
 mod world;

@@ -65,13 +65,12 @@ async fn whatever_else_is_on_the_channel_harms_nobody() {
     let server = redis.server().await;
     let id = server.session(LATEST).await;
     let mut stream = server.stream(&id).await;
-    let request =
-        json!({ "id": 1, "to": "all", "message": { "jsonrpc": "2.0", "id": 1, "method": "x" } });
-    let nested =
-        format!(r#"{{"id":1,"to":"all","message":{}{}}}"#, "[".repeat(9000), "]".repeat(9000));
-    for garbage in
-        ["", "nonsense", "{}", "null", &request.to_string(), &nested, &"x".repeat(1 << 20)]
-    {
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "x" });
+    let request = json!({ "notification": { "id": 1, "to": "all", "message": message } });
+    let (open, close) = ("[".repeat(9000), "]".repeat(9000));
+    let nested = format!(r#"{{"notification":{{"id":1,"to":"all","message":{open}{close}}}}}"#);
+    let request = request.to_string();
+    for garbage in ["", "nonsense", "{}", "null", &request, &nested, &"x".repeat(1 << 20)] {
         let heard: u32 = redis.run(&["PUBLISH", "squall:notifications", garbage]).await;
         assert_eq!(heard, 1);
     }
@@ -110,7 +109,5 @@ async fn a_server_whose_subscription_was_cut_off_hears_again() {
     };
     soon(heard_again).await;
     assert!(stream.next_message().await.is_some());
-    while b.probe("/readyz").await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    b.is_ready().await;
 }

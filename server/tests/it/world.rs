@@ -81,10 +81,14 @@ impl TestServer {
 
     /// The session's stream of messages from the server.
     pub(crate) async fn stream(&self, session: &str) -> Opened {
-        let ask = self.ask(Method::GET).session(session).header(ACCEPT, EVENT_STREAM);
-        let stream = ask.open().await;
+        let stream = self.ask_for_stream(session).open().await;
         assert_eq!(stream.status, StatusCode::OK);
         stream
+    }
+
+    /// The request for that stream.
+    pub(crate) fn ask_for_stream(&self, session: &str) -> Ask {
+        self.ask(Method::GET).session(session).header(ACCEPT, EVENT_STREAM)
     }
 
     /// What a ping on that session is answered with.

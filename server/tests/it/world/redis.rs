@@ -96,6 +96,14 @@ impl Redis {
         server_with(config).await
     }
 
+    /// A server that is this user of Redis, who may do everything until told otherwise.
+    pub(crate) async fn server_of(&self, user: &str) -> TestServer {
+        let all = ["on", "nopass", "~*", "&*", "+@all"];
+        self.run::<()>(&[&["ACL", "SETUSER", user], &all[..]].concat()).await;
+        let url = format!("redis://{user}:any@127.0.0.1:{}", self.port);
+        self.server_with(|config| config.redis = Some(url.parse().expect("a URL"))).await
+    }
+
     /// Has Redis carry out a command.
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         ask(self.port, words).await.expect("Redis takes it")
