@@ -63,8 +63,8 @@ fn has_compose() -> bool {
 pub(crate) fn install() {
     let had_redis = has_redis();
     install_packages(&missing_packages());
-    if !had_redis {
-        stop_redis();
+    if !had_redis && has_redis() {
+        retire_redis();
     }
     if !has_docker() {
         install_packages(&["docker-cli"]); // a part of docker.io before Debian 13
@@ -92,9 +92,11 @@ fn install_packages(packages: &[&str]) {
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat());
 }
 
-/// The package has started it where services are started. The tests bring their own.
-fn stop_redis() {
+/// The package has started it where services are started, and has it start with the machine. The
+/// tests bring their own.
+fn retire_redis() {
     probe("service", &["redis-server", "stop"]);
+    probe("update-rc.d", &["redis-server", "disable"]); // systemd's service, too
 }
 
 /// The Debian packages that bring what is missing, and nothing that is there from elsewhere.
