@@ -18,16 +18,18 @@ pub(super) const IMAGE: &str = "squall-debian:local";
 const PACKAGES: [&str; 3] = ["ca-certificates", "nginx-light", "redis-server"];
 /// What an image was made of, to be compared with what is wanted.
 pub(super) const LABEL: &str = "squall.root";
+/// The release where none runs here.
 const SUITE: &str = "bookworm";
+const OS_RELEASE: &str = "/etc/os-release";
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Which root is wanted.
 #[derive(clap::Args)]
 pub(super) struct Debian {
-    /// The Debian release that the images are made of
-    #[arg(long, env = "SQUALL_DEBIAN_SUITE", default_value = SUITE, value_name = "NAME")]
-    suite: String,
+    /// The Debian release that the images are made of; default: the one that runs here, or bookworm
+    #[arg(long, env = "SQUALL_DEBIAN_SUITE", value_name = "NAME")]
+    suite: Option<String>,
     /// Where its packages come from; default: the mirror that debootstrap knows
     #[arg(long, env = "SQUALL_DEBIAN_MIRROR", value_name = "URL")]
     mirror: Option<String>,
@@ -39,8 +41,9 @@ pub(super) struct Debian {
 /// As the environment says.
 impl Default for Debian {
     fn default() -> Self {
-        let suite = env::var("SQUALL_DEBIAN_SUITE").unwrap_or_else(|_| SUITE.to_owned());
-        Self { suite, mirror: env::var("SQUALL_DEBIAN_MIRROR").ok(), fresh: false }
+        let said = |name| env::var(name).ok();
+        let (suite, mirror) = (said("SQUALL_DEBIAN_SUITE"), said("SQUALL_DEBIAN_MIRROR"));
+        Self { suite, mirror, fresh: false }
     }
 }
 
@@ -77,14 +80,18 @@ impl Debian {
     }
 
     fn stamp(&self) -> String {
-        format!("{} {}", self.suite, PACKAGES.join(" "))
+        format!("{} {}", self.suite(), PACKAGES.join(" "))
+    }
+
+    pub(super) fn suite(&self) -> String {
+        set(self.suite.as_deref()).map_or_else(own_suite, str::to_owned)
     }
 
     fn bootstrap(&self, folder: &Path) -> Result<()> {
         let mut debootstrap = command("debootstrap");
         debootstrap.args(["--variant=minbase", &format!("--include={}", PACKAGES.join(","))]);
-        debootstrap.arg(&self.suite).arg(folder).args(self.mirror.as_slice());
-        step(&format!("fetching and unpacking Debian {}", self.suite), &mut debootstrap)
+        debootstrap.arg(self.suite()).arg(folder).args(set(self.mirror.as_deref()));
+        step(&format!("fetching and unpacking Debian {}", self.suite()), &mut debootstrap)
     }
 
     fn import(&self, archive: &Path) -> Result<()> {
@@ -93,6 +100,26 @@ impl Debian {
         import.args(["import", "--change", &label, "--change", "CMD [\"bash\"]"]);
         step(&format!("importing {IMAGE}"), import.arg(archive).arg(IMAGE))
     }
+}
+
+/// Empty is not set: that is how scripts pass on what they do not have.
+fn set(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// What is built on this machine runs on its own release, and perhaps on no older one.
+fn own_suite() -> String {
+    let release = fs::read_to_string(OS_RELEASE).unwrap_or_default();
+    suite_of(&release).unwrap_or(SUITE).to_owned()
+}
+
+/// The code name in an os-release(5) of Debian itself.
+fn suite_of(release: &str) -> Option<&str> {
+    let field = |name: &str| {
+        let mut pairs = release.lines().filter_map(|line| line.trim().split_once('='));
+        pairs.find_map(|(key, value)| (key == name).then(|| value.trim_matches(['"', '\''])))
+    };
+    set(field("VERSION_CODENAME")).filter(|_| field("ID") == Some("debian"))
 }
 
 /// Without what apt has fetched.
@@ -120,11 +147,36 @@ mod tests {
     #[test]
     fn another_release_is_another_root_and_another_mirror_is_not() {
         let of = |suite: &str, mirror: Option<&str>| {
-            let (suite, mirror) = (suite.to_owned(), mirror.map(str::to_owned));
+            let (suite, mirror) = (Some(suite.to_owned()), mirror.map(str::to_owned));
             Debian { suite, mirror, fresh: false }.stamp()
         };
         assert_eq!(of("bookworm", None), "bookworm ca-certificates nginx-light redis-server");
         assert_eq!(of("bookworm", None), of("bookworm", Some("http://mirror.example/debian")));
         assert_ne!(of("bookworm", None), of("trixie", None));
+    }
+
+    #[test]
+    fn a_release_that_is_not_said_or_is_empty_is_the_one_that_runs_here() {
+        for (suite, expected) in [
+            (None, own_suite()),
+            (Some(String::new()), own_suite()),
+            (Some("trixie".to_owned()), "trixie".to_owned()),
+        ] {
+            assert_eq!(Debian { suite, mirror: None, fresh: false }.suite(), expected);
+        }
+    }
+
+    #[test]
+    fn only_debian_itself_names_a_release_of_debian() {
+        for (release, expected) in [
+            ("ID=debian\nVERSION_CODENAME=trixie\n", Some("trixie")),
+            ("VERSION_CODENAME=\"trixie\"\nID='debian'\n", Some("trixie")),
+            ("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n", None),
+            ("ID=debian\n", None),
+            ("ID=debian\nVERSION_CODENAME=\n", None),
+            ("", None),
+        ] {
+            assert_eq!(suite_of(release), expected, "{release}");
+        }
     }
 }
