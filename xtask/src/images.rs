@@ -4,12 +4,13 @@
 mod debian;
 mod dotenv;
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use debian::Debian;
 use tokio::time::Instant;
 
@@ -46,10 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let begin = Instant::now();
     let _engine = Engine::find()?;
     let squall = match &arguments.binary {
-        Some(path) if path.is_file() => path.clone(),
-        Some(path) => {
-            bail!("no file at {}: --binary takes a `squall` built for Linux", path.display())
-        }
+        Some(path) => check(path)?.to_owned(),
         None => binary::release()?,
     };
     arguments.debian.provide()?;
@@ -66,6 +64,20 @@ pub(crate) fn for_tests() -> Result<Ended> {
     Debian::default().provide()?;
     build(&squall)?;
     Ok(Ended::well())
+}
+
+/// Whether this can be a `squall` at all, which is cheaper to tell here than in a container.
+fn check(binary: &Path) -> Result<&Path> {
+    let found = fs::metadata(binary).ok().filter(Metadata::is_file);
+    let Some(found) = found else {
+        bail!("no file at {}: --binary takes a `squall` built for Linux", binary.display())
+    };
+    ensure!(
+        found.permissions().mode() & 0o111 != 0,
+        "{} may not be executed: --binary takes a `squall` built for Linux (chmod +x)",
+        binary.display()
+    );
+    Ok(binary)
 }
 
 /// Looks for what takes long to make, and needs root.
@@ -98,11 +110,15 @@ fn build_squall(squall: &Path) -> Result<()> {
     build.args(["--build-arg", &format!("BASE={}", debian::IMAGE)]);
     build.args(["--build-arg", &format!("BINARY={inside}"), "."]);
     step(&format!("building {SQUALL}"), &mut build)?;
-    step(
-        &format!("running {SQUALL}"),
-        command("docker").args(["run", "--rm", "--network", "none", SQUALL, "--version"]),
-    )
-    .context("the binary does not run on this Debian release: choose a newer one with SQUALL_DEBIAN_SUITE")
+    let mut version = command("docker");
+    version.args(["run", "--rm", "--network", "none", SQUALL, "--version"]);
+    // What docker says comes first: it knows, and the rest is a guess.
+    step(&format!("running {SQUALL}"), &mut version).map_err(|error| {
+        anyhow!(
+            "{error:#}. The binary has to be built for Linux on this processor, on nothing newer than \
+             the images' Debian release (SQUALL_DEBIAN_SUITE names another one)"
+        )
+    })
 }
 
 /// Removes images of ours that have lost their names to newer ones, but none of a build under way.
@@ -122,4 +138,24 @@ fn step(what: &str, command: &mut Command) -> Result<()> {
     eprintln!("{what}");
     ensure!(run_command(command, DEADLINE)?.success, "{what} failed: see above");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_executed_is_refused_before_anything_is_built() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("squall");
+        let refused = || format!("{:#}", check(&path).expect_err("no program"));
+        assert!(refused().contains("no file at"), "{}", refused());
+        fs::write(&path, "#!/bin/sh\n").expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
+        assert!(refused().contains("chmod +x"), "{}", refused());
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("ours");
+        assert!(check(&path).is_ok());
+    }
 }
