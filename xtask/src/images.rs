@@ -20,7 +20,10 @@ use crate::{binary, root};
 
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
+/// For people, who put a release build there.
 const SQUALL: &str = "squall:local";
+/// For the tests, whose build is not to take the place of people's.
+const SQUALL_FOR_TESTS: &str = "squall:test";
 const REDIS: &str = "squall-redis:local";
 const NGINX: &str = "squall-nginx:local";
 
@@ -38,6 +41,9 @@ pub(crate) struct Arguments {
     /// The `squall` to put into its image, instead of a release build
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Makes what the tests use instead: `squall:test`, of the build that they use
+    #[arg(long, conflicts_with = "binary")]
+    for_tests: bool,
     #[command(flatten)]
     debian: Debian,
 }
@@ -46,24 +52,29 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let begin = Instant::now();
     let _engine = Engine::find()?;
+    if arguments.for_tests {
+        return build_for_tests(&arguments.debian);
+    }
     let squall = match &arguments.binary {
         Some(path) => check(path)?.to_owned(),
         None => binary::release()?,
     };
-    arguments.debian.provide()?;
-    build(&squall)?;
+    build(&squall, SQUALL, &arguments.debian)?;
+    dotenv::write(&root().join("compose/.env"))?;
     println!("built {SQUALL}, {REDIS} and {NGINX} in {} s", begin.elapsed().as_secs());
     println!("{HOW_TO_GO_ON}");
     Ok(())
 }
 
 /// The images that the tests use: with the binary that the tests use, which is there sooner than a
-/// release build.
+/// release build. The `squall:local` of a person stays what it is.
 pub(crate) fn for_tests() -> Result<Ended> {
-    let squall = binary::for_tests()?;
-    Debian::default().provide()?;
-    build(&squall)?;
+    build_for_tests(&Debian::default())?;
     Ok(Ended::well())
+}
+
+fn build_for_tests(debian: &Debian) -> Result<()> {
+    build(&binary::for_tests()?, SQUALL_FOR_TESTS, debian)
 }
 
 /// Whether this can be a `squall` at all, which is cheaper to tell here than in a container.
@@ -90,33 +101,36 @@ pub(crate) fn ensure_their_root() -> Result<()> {
     Ok(())
 }
 
-fn build(squall: &Path) -> Result<()> {
-    for name in [REDIS, NGINX] {
-        step(&format!("tagging {name}"), command("docker").args(["tag", debian::IMAGE, name]))?;
+fn build(squall: &Path, name: &str, debian: &Debian) -> Result<()> {
+    debian.provide()?;
+    for service in [REDIS, NGINX] {
+        step(
+            &format!("tagging {service}"),
+            command("docker").args(["tag", debian::IMAGE, service]),
+        )?;
     }
-    build_squall(squall)?;
-    clear_up()?;
-    dotenv::write(&root().join("compose/.env"))
+    build_squall(squall, name, &debian.suite())?;
+    clear_up()
 }
 
-fn build_squall(squall: &Path) -> Result<()> {
+fn build_squall(squall: &Path, name: &str, suite: &str) -> Result<()> {
     let inside = format!("{FOLDER}/squall");
     let copy = root().join(&inside);
     make_folder()?;
     fs::copy(squall, &copy)
         .with_context(|| format!("cannot copy {} to {}", squall.display(), copy.display()))?;
     let mut build = command("docker");
-    build.args(["build", "--file", "compose/Dockerfile", "--target", "binary", "--tag", SQUALL]);
+    build.args(["build", "--file", "compose/Dockerfile", "--target", "binary", "--tag", name]);
     build.args(["--build-arg", &format!("BASE={}", debian::IMAGE)]);
     build.args(["--build-arg", &format!("BINARY={inside}"), "."]);
-    step(&format!("building {SQUALL}"), &mut build)?;
+    step(&format!("building {name}"), &mut build)?;
     let mut version = command("docker");
-    version.args(["run", "--rm", "--network", "none", SQUALL, "--version"]);
+    version.args(["run", "--rm", "--network", "none", name, "--version"]);
     // What docker says comes first: it knows, and the rest is a guess.
-    step(&format!("running {SQUALL}"), &mut version).map_err(|error| {
+    step(&format!("running {name}"), &mut version).map_err(|error| {
         anyhow!(
             "{error:#}. The binary has to be built for Linux on this processor, on nothing newer than \
-             the images' Debian release (SQUALL_DEBIAN_SUITE names another one)"
+             Debian {suite} (SQUALL_DEBIAN_SUITE names another release)"
         )
     })
 }

@@ -4,6 +4,20 @@
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+/// The build of Squall that the tests run in containers, by a name of its own: `squall:local` is a
+/// person's.
+pub(crate) const IMAGE: &str = "squall:test";
+
+/// What has the Compose file take the tests' images, whatever `compose/.env` names.
+pub(crate) const IMAGES: [(&str, &str); 3] = [
+    ("SQUALL_IMAGE", IMAGE),
+    ("SQUALL_REDIS_IMAGE", "squall-redis:local"),
+    ("SQUALL_NGINX_IMAGE", "squall-nginx:local"),
+];
+
+/// The Compose tools that are looked for, the newer first.
+const COMPOSE: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+
 /// Whether `redis-server` is installed. Says so where a test is skipped for want of it.
 pub(crate) fn has_redis() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| runs("redis-server", &["--version"]));
@@ -14,17 +28,20 @@ pub(crate) fn has_redis() -> bool {
 /// installed.
 pub(crate) fn has_docker() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| {
-        let images = ["squall:local", "squall-redis:local", "squall-nginx:local"];
-        let has_image = |image: &&str| runs("docker", &["image", "inspect", image]);
-        runs("docker", &["version"])
-            && images.iter().all(has_image)
-            && (runs("docker", &["compose", "version"]) || runs("docker-compose", &["version"]))
+        let has_image = |(_, image): &(_, &str)| runs("docker", &["image", "inspect", image]);
+        runs("docker", &["version"]) && IMAGES.iter().all(has_image) && compose().is_some()
     });
     has(
         "docker",
         *FOUND,
-        "no Docker engine answers, Compose is not installed, or the images are missing (cargo xtask images)",
+        "no Docker engine answers, Compose is not installed, or the images are missing (cargo xtask images --for-tests)",
     )
+}
+
+/// The words that the installed Compose tool's command lines begin with.
+pub(crate) fn compose() -> Option<&'static [&'static str]> {
+    let answers = |tool: &&[&str]| runs(tool[0], &[&tool[1..], &["version"]].concat());
+    COMPOSE.into_iter().find(answers)
 }
 
 fn has(need: &str, found: bool, otherwise: &str) -> bool {

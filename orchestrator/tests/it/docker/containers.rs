@@ -7,6 +7,8 @@ use serde_json::Value;
 use squall::world::free_address;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::needs::IMAGE;
+
 /// One test with containers at a time: more would only disturb each other's measurements.
 static SEATS: Semaphore = Semaphore::const_new(1);
 
@@ -74,7 +76,7 @@ impl Containers {
         );
         let run = format!("{run} --label squall.target=true {more}");
         let words = run.split_ascii_whitespace();
-        let image = (!more.contains("squall-redis:local")).then_some("squall:local");
+        let image = (!more.contains("squall-redis:local")).then_some(IMAGE);
         docker(&words.chain(image).chain(command.iter().copied()).collect::<Vec<_>>());
         name
     }
@@ -86,7 +88,7 @@ impl Containers {
         let mut arguments = vec!["run", "--detach", "--name", &name, "--network", &network];
         arguments.extend(["--network-alias", replica, "--publish", &publish, "--label", &label]);
         arguments.extend(more);
-        arguments.extend(["squall:local", "server", "--listen", "0.0.0.0:3000", "--id", replica]);
+        arguments.extend([IMAGE, "server", "--listen", "0.0.0.0:3000", "--id", replica]);
         docker(&arguments);
     }
 

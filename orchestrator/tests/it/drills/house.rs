@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::needs::IMAGES;
 use crate::support::SQUALL;
 
 /// How long a whole drill may take before a test fails.
@@ -99,7 +100,7 @@ impl House {
         path
     }
 
-    /// The binary with the state of this house.
+    /// The binary with the state of this house, and with images of the tests' for its stacks.
     pub(crate) fn squall<S: AsRef<std::ffi::OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -110,6 +111,7 @@ impl House {
             .env("SQUALL_STATE_DIR", self.path("state"))
             .env("RUST_BACKTRACE", "0")
             .env_remove("SQUALL_LOG")
+            .envs(IMAGES)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
