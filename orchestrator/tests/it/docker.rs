@@ -5,4 +5,5 @@ mod begin;
 mod containers;
 mod healed;
 mod runbooks;
+mod stack;
 mod times;

@@ -130,17 +130,42 @@ impl Drop for Containers {
     }
 }
 
+/// What a stack consists of: how it is listed, and how it is removed, in the order in which it can be.
+const PARTS: [(&str, &str); 3] = [
+    ("container ls --all", "container rm --force --volumes"),
+    ("network ls", "network rm"),
+    ("volume ls", "volume rm"),
+];
+
 /// Everything that a run's stack would have left: containers, networks, volumes.
 pub(super) fn left_of(run: &str) -> String {
-    let project = format!("label=com.docker.compose.project=squall-{}", run.to_ascii_lowercase());
-    ["container ls --all", "network ls", "volume ls"]
-        .iter()
-        .map(|list| {
-            let mut arguments: Vec<&str> = list.split(' ').collect();
-            arguments.extend(["--quiet", "--filter", &project]);
-            docker(&arguments)
-        })
-        .collect()
+    let project = label_of(run);
+    PARTS.iter().map(|(list, _)| docker(&listing(list, &project))).collect()
+}
+
+/// Removes whatever of a run's stack is there.
+pub(super) fn remove(run: &str) {
+    let project = label_of(run);
+    for (list, remove) in PARTS {
+        let (_, left) = try_docker(&listing(list, &project));
+        if !left.is_empty() {
+            try_docker(&remove.split(' ').chain(left.split_whitespace()).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// The ids of a run's containers.
+pub(super) fn containers_of(run: &str) -> Vec<String> {
+    let listed = docker(&listing(PARTS[0].0, &label_of(run)));
+    listed.split_whitespace().map(str::to_owned).collect()
+}
+
+fn label_of(run: &str) -> String {
+    format!("label=com.docker.compose.project=squall-{}", run.to_ascii_lowercase())
+}
+
+fn listing<'a>(list: &'a str, filter: &'a str) -> Vec<&'a str> {
+    list.split(' ').chain(["--quiet", "--filter", filter]).collect()
 }
 
 pub(super) fn inspect(name: &str) -> Value {
@@ -155,7 +180,7 @@ pub(super) fn docker(arguments: &[&str]) -> String {
     said
 }
 
-fn try_docker(arguments: &[&str]) -> (bool, String) {
+pub(super) fn try_docker(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
     let output = output.expect("the command line of Docker");
     let said = if output.status.success() { output.stdout } else { output.stderr };
