@@ -8,10 +8,13 @@ use std::sync::LazyLock;
 /// person's.
 pub(crate) const IMAGE: &str = "squall:test";
 
+/// The Redis that they run.
+pub(crate) const REDIS_IMAGE: &str = "squall-redis:local";
+
 /// What has the Compose file take the tests' images, whatever `compose/.env` names.
 pub(crate) const IMAGES: [(&str, &str); 3] = [
     ("SQUALL_IMAGE", IMAGE),
-    ("SQUALL_REDIS_IMAGE", "squall-redis:local"),
+    ("SQUALL_REDIS_IMAGE", REDIS_IMAGE),
     ("SQUALL_NGINX_IMAGE", "squall-nginx:local"),
 ];
 

@@ -6,7 +6,7 @@ use squall_model::history::Event;
 
 use super::containers::{Containers, REPLICAS, containers};
 use crate::drills::house::{as_list, count, house};
-use crate::needs::has_docker;
+use crate::needs::{IMAGE, REDIS_IMAGE, has_docker};
 
 /// A drill on containers that a test names with `--set`, with these steps.
 pub(super) fn drill(steps: &str) -> String {
@@ -123,7 +123,7 @@ fn stubborn(containers: &Containers, on_term: &str) -> String {
         "trap '{on_term}' TERM; squall server --listen 0.0.0.0:3000 & while :; do wait; done"
     );
     let more = format!("--publish 127.0.0.1:{port}:3000 --entrypoint sh");
-    containers.run_as("stubborn", &more, &["-c", &script])
+    containers.run_as("stubborn", &more, &[IMAGE, "-c", &script])
 }
 
 #[tokio::test]
@@ -201,10 +201,10 @@ async fn a_redis_with_a_password_is_adopted_and_hit_in_every_way() {
     let house = house().await;
     let [redis_port, port] =
         [(); 2].map(|()| squall::world::free_address().expect("a port").port());
-    let more = format!("--publish 127.0.0.1:{redis_port}:6379 squall-redis:local");
-    let command = "redis-server --protected-mode no --appendonly yes --requirepass secret";
-    let command: Vec<&str> = command.split(' ').collect();
-    let redis = containers.run_as("store", &more, &command);
+    let more = format!("--publish 127.0.0.1:{redis_port}:6379");
+    let redis = "redis-server --protected-mode no --appendonly yes --requirepass secret";
+    let redis: Vec<&str> = std::iter::once(REDIS_IMAGE).chain(redis.split(' ')).collect();
+    let redis = containers.run_as("store", &more, &redis);
     let more =
         format!("--publish 127.0.0.1:{port}:3000 --env SQUALL_REDIS=redis://:secret@store:6379/");
     let server = containers.another("shared", &more);

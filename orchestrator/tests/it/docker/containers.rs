@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::needs::IMAGE;
 
-/// One test with containers at a time: more would only disturb each other's measurements.
-static SEATS: Semaphore = Semaphore::const_new(1);
+/// Tests with containers at a time: more would only disturb each other's measurements.
+static SEATS: Semaphore = Semaphore::const_new(2);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -65,19 +65,18 @@ impl Containers {
     /// Another one with the label, with these arguments of `docker run`, and its name. It serves as the
     /// others do, on no port but what they publish.
     pub(super) fn another(&self, replica: &str, more: &str) -> String {
-        self.run_as(replica, more, &["server", "--listen", "0.0.0.0:3000"])
+        self.run_as(replica, more, &[IMAGE, "server", "--listen", "0.0.0.0:3000"])
     }
 
-    /// The same with another command for the image.
-    pub(super) fn run_as(&self, replica: &str, more: &str, command: &[&str]) -> String {
+    /// The same with another image, and another command for it.
+    pub(super) fn run_as(&self, replica: &str, more: &str, image: &[&str]) -> String {
         let (name, network, label) = (self.name(replica), self.network(), self.label());
         let run = format!(
             "run --detach --name {name} --network {network} --network-alias {replica} --label {label}"
         );
         let run = format!("{run} --label squall.target=true {more}");
         let words = run.split_ascii_whitespace();
-        let image = (!more.contains("squall-redis:local")).then_some(IMAGE);
-        docker(&words.chain(image).chain(command.iter().copied()).collect::<Vec<_>>());
+        docker(&words.chain(image.iter().copied()).collect::<Vec<_>>());
         name
     }
 
