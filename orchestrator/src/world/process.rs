@@ -21,6 +21,9 @@ use squall_model::mcp;
 /// How long a replica may take to end on a signal that it can catch.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where `squall server` keeps its sessions; empty means in memory.
+const SQUALL_REDIS: &str = "SQUALL_REDIS";
+
 /// What the process world is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Draft")]
@@ -349,10 +352,12 @@ impl ProcessConfig {
                 .replace("{run}", children.run().as_str())
                 .replace("{redis}", redis)
         };
-        let environment = self.environment.iter();
+        let filled = self.environment.iter().map(|(name, value)| (name.clone(), fill(value)));
+        // The servers of a drill keep sessions where the drill says, whatever it was started with.
+        let environment = [(SQUALL_REDIS.to_owned(), String::new())].into_iter().chain(filled);
         Ok(Slot {
             command: self.command.iter().map(fill).collect(),
-            environment: environment.map(|(name, value)| (name.clone(), fill(value))).collect(),
+            environment: environment.collect(),
             ready: self.ready.clone(),
             child: Mutex::new(None),
             address,

@@ -2,9 +2,10 @@
 //!
 //! Each undo looks before it acts, so that it may be carried out twice, and says what it did.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::DockerError;
 use super::container::{PROJECT, State};
@@ -25,8 +26,8 @@ const LATE: Duration = Duration::from_secs(1);
 /// How long a stack may take to be gone.
 const REMOVE: Duration = Duration::from_secs(60);
 
-/// Carries out what the journal still has of containers. What cannot be done stays in
-/// it, and the others are done all the same.
+/// Carries out what the journal still has of containers. What cannot be done stays in it, and the others
+/// are done all the same.
 pub(crate) async fn all(journal: &Journal) -> Result<(), DockerError> {
     let mut left = Vec::new();
     for (seq, undo) in in_order(journal.outstanding()) {
@@ -133,54 +134,54 @@ async fn reconnect(
     Ok(format!("reconnected container {name} to network {network}{aliases}"))
 }
 
-/// Removes all containers, networks and volumes of a project. What its tool had asked for when it was
-/// ended may come late: it is looked for until nothing is found.
+/// Removes all containers, networks and volumes of a project.
 async fn remove_project(host: &str, project: &str) -> Result<String, EngineError> {
     let engine = Engine::connect(host).await?;
+    let mut removed = BTreeSet::new();
     let label = format!("{PROJECT}={project}");
-    let end = Instant::now() + REMOVE;
-    let mut removed = Vec::new();
-    let mut empty_since = None;
-    loop {
-        let found = remove_found(&engine, &label, &mut removed).await;
-        match found {
-            Ok(false) => {
-                let since: &mut Instant = empty_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= LATE {
-                    break;
-                }
-            }
-            Ok(true) => empty_since = None,
-            Err(error) if Instant::now() > end => return Err(error),
-            Err(error) => tracing::debug!(%error, "once more"),
+    match timeout(REMOVE, remove_until_none_is_left(&engine, &label, &mut removed)).await {
+        Ok(()) if removed.is_empty() => Ok(format!("nothing of stack {project} was left")),
+        Ok(()) => {
+            let removed: Vec<_> = removed.into_iter().collect();
+            Ok(format!("took stack {project} down: {}", removed.join(", ")))
         }
-        if Instant::now() > end {
-            let (what, why) = (
-                format!("remove project {project}"),
-                format!("not all of it was gone within {REMOVE:?}"),
-            );
-            return Err(EngineError::Refused { what, why, status: 0 });
+        Err(_) => {
+            let what = format!("remove stack {project}");
+            // What stands in the way is said by one more try.
+            remove_found(&engine, &label, &mut removed).await?;
+            Err(EngineError::Silent { what, deadline: REMOVE })
+        }
+    }
+}
+
+/// What the tool had asked for when it was ended may come late: it is looked for until nothing was found
+/// for a while.
+async fn remove_until_none_is_left(engine: &Engine, label: &str, removed: &mut BTreeSet<String>) {
+    let mut last_seen = Instant::now();
+    while last_seen.elapsed() < LATE {
+        match remove_found(engine, label, removed).await {
+            Ok(false) => {}
+            Ok(true) => last_seen = Instant::now(),
+            Err(error) => {
+                tracing::debug!(%error, "once more");
+                last_seen = Instant::now();
+            }
         }
         sleep(LOOK_EVERY).await;
     }
-    removed.sort();
-    Ok(match removed.len() {
-        0 => format!("nothing of stack {project} was left"),
-        _ => format!("took stack {project} down: {}", removed.join(", ")),
-    })
 }
 
 /// One round; whether anything was found.
 async fn remove_found(
     engine: &Engine,
     label: &str,
-    removed: &mut Vec<String>,
+    removed: &mut BTreeSet<String>,
 ) -> Result<bool, EngineError> {
     let containers = engine.containers(Some(label)).await?;
     let removals = containers.iter().map(|container| engine.remove_container(&container.id));
     for (container, done) in containers.iter().zip(futures_util::future::join_all(removals).await) {
         unless_gone(done)?;
-        removed.push(container.name.clone());
+        removed.insert(container.name.clone());
     }
     let networks = engine.networks(label).await?;
     for network in &networks {

@@ -60,9 +60,9 @@ fn environment(config: &DockerConfig, engine: &Engine, run: &str) -> BTreeMap<St
     environment.insert(TOKEN.to_owned(), token());
     // The tool has its own ways of finding an engine: it must be the one that takes the stack down.
     environment.insert("DOCKER_HOST".to_owned(), engine.host().to_owned());
-    if !config.has_redis() {
-        environment.insert(REDIS.to_owned(), String::new());
-    }
+    // Whatever it is set to where the drill was started.
+    let redis = config.redis.as_ref().map(|service| format!("redis://{service}:6379/"));
+    environment.insert(REDIS.to_owned(), redis.unwrap_or_default());
     for (name, value) in &config.environment {
         let value = value.replace("{port}", &port()).replace("{run}", run);
         environment.insert(name.clone(), value);

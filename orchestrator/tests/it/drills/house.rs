@@ -142,6 +142,8 @@ impl House {
         let out = self.path(&format!("out-{number}"));
         let mut command = self.squall(["drill", "run"]);
         command.arg(runbook).arg("--out").arg(&out).args(arguments);
+        // Where it is started says nothing of where its servers keep sessions.
+        command.env("SQUALL_REDIS", "redis://127.0.0.1:1/");
         let mut child = command.spawn().expect("a drill");
         let news = child.stderr.take().expect("its stderr");
         Running { child, news: BufReader::new(news), heard: String::new(), out }
