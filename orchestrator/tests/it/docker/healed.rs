@@ -7,11 +7,18 @@ use squall::shim::tree;
 use tokio::time::timeout;
 
 use super::adopted::three_hits;
-use super::containers::{REPLICAS, containers, left_of, seat};
-use crate::drills::house::{House, assert_nothing_left, house};
+use super::containers::{Containers, REPLICAS, containers, left_of, seat};
+use crate::drills::house::{House, Running, assert_nothing_left, house};
 use crate::drills::runbooks::{SHORT, page};
 use crate::needs::has_docker;
 use crate::support::{DEADLINE, assert_gone};
+
+/// A drill that has stopped one container, paused one and disconnected one.
+async fn with_three_hit(house: &House, containers: &Containers) -> Running {
+    let mut running = house.start(&three_hits(containers), &["--set", &containers.adopt()]);
+    running.until("  wait 10m").await;
+    running
+}
 
 #[tokio::test]
 async fn one_stopped_one_paused_one_disconnected_are_put_back_by_heal_which_says_so() {
@@ -20,8 +27,7 @@ async fn one_stopped_one_paused_one_disconnected_are_put_back_by_heal_which_says
     }
     let containers = containers().await;
     let house = house().await;
-    let mut running = house.start(&three_hits(&containers), &["--set", &containers.adopt()]);
-    running.until("  wait 10m").await;
+    let mut running = with_three_hit(&house, &containers).await;
     let run = running.run();
 
     let refused = house.call(&["heal", &run]).await;
@@ -58,8 +64,7 @@ async fn what_somebody_else_has_put_back_or_removed_is_no_trouble() {
     }
     let containers = containers().await;
     let house = house().await;
-    let mut running = house.start(&three_hits(&containers), &["--set", &containers.adopt()]);
-    running.until("  wait 10m").await;
+    let mut running = with_three_hit(&house, &containers).await;
     running.child.kill().await.expect("killed");
     let [a, b, c] = REPLICAS.map(|replica| containers.name(replica));
     super::containers::docker(&["start", &a]);
