@@ -299,6 +299,12 @@ impl Drill {
         self.check_removals()?;
         self.check_size()?;
         self.world().refuse(&self.phases.impact.steps)?;
+        if let Some(file) = self.world().missing_file() {
+            return Err(format!(
+                "there is no Compose file {}: `world.docker.compose` counts from the folder of this page",
+                file.display()
+            ));
+        }
         // Whoever the seed chooses: a step that names nobody it could hit is wrong with any. Where only
         // the engine knows who is there, this is looked at when the run begins.
         let Some(cast) = self.world().known_cast() else { return Ok(()) };

@@ -211,7 +211,7 @@ fn end_child(name: &str, shim: ProcessId, command: ProcessId) -> Option<String> 
 fn end_strays(run: &RunId) -> Option<String> {
     let found = tree::strays(run.as_str(), None);
     if found.is_empty() {
-        return Some(format!("nothing else of run {run} was left"));
+        return Some(format!("no other process of run {run} was left"));
     }
     let names: Vec<String> = found.iter().map(ProcessId::to_string).collect();
     let ended = end_all(KILL_DEADLINE, || tree::strays(run.as_str(), None));

@@ -133,8 +133,8 @@ pub(crate) struct BaselineReport {
     pub(crate) p95_ms: Option<f64>,
 }
 
-/// The share of the workload's operations that went well, by the phase that they were due in; null
-/// where none was.
+/// The share of the workload's operations that went well, by the phase that they count for; null where
+/// none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Availability {
     /// Nothing is broken.
@@ -146,21 +146,20 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
+    /// By the phase that each counts for: what was under way when the fault began, and ended badly, is
+    /// the fault's.
     fn of(evidence: &Evidence) -> Self {
-        let share = |span: Span| {
+        let share = |phase: &str| {
             let (mut ok, mut all) = (0_u64, 0_u64);
-            for operation in evidence.workload_due_in(span) {
-                all += 1;
-                ok += u64::from(operation.outcome.is_ok());
+            for operation in evidence.workload() {
+                if evidence.phases.of(operation, evidence.fault) == Some(phase) {
+                    all += 1;
+                    ok += u64::from(operation.outcome.is_ok());
+                }
             }
             (all > 0).then(|| ok as f64 / all as f64)
         };
-        let phases = &evidence.phases;
-        Self {
-            baseline: share(phases.baseline),
-            impact: share(phases.impact),
-            recovery: share(phases.recovery),
-        }
+        Self { baseline: share("baseline"), impact: share("impact"), recovery: share("recovery") }
     }
 }
 

@@ -441,7 +441,7 @@ fn complaints(expectation: Expectation, reinit: &Reinit) -> Vec<String> {
             );
             complain(
                 reinit.such(|s| s.on_broken && s.kept && s.fate != Fate::Reinitialised),
-                "went on as before, though what they live in was to be lost (where it is kept elsewhere, expect survive)",
+                "went on as before, though what they live in was to be lost (where it is kept elsewhere: --set expect.sessions=survive)",
             );
         }
         Expectation::Survive => {

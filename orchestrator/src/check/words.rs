@@ -30,7 +30,7 @@ pub(crate) fn percent(share: f64) -> String {
     if percent.fract().abs() < f64::EPSILON {
         format!("{percent:.0} %")
     } else if percent > 99.9 && share < 1.0 {
-        "over 99.9 %".to_owned()
+        ">99.9 %".to_owned()
     } else {
         format!("{percent:.1} %")
     }
@@ -71,13 +71,9 @@ mod tests {
 
     #[test]
     fn a_share_below_one_is_never_called_100_per_cent() {
-        for (share, text) in [
-            (1.0, "100 %"),
-            (0.99999, "over 99.9 %"),
-            (0.5, "50 %"),
-            (0.3333, "33.3 %"),
-            (0.0, "0 %"),
-        ] {
+        for (share, text) in
+            [(1.0, "100 %"), (0.99999, ">99.9 %"), (0.5, "50 %"), (0.3333, "33.3 %"), (0.0, "0 %")]
+        {
             assert_eq!(percent(share), text);
         }
     }

@@ -69,7 +69,7 @@ pub enum DockerError {
         why: String,
     },
     /// It did not bring the stack up.
-    #[error("the stack did not come up ({how}): {said} (see {})", log.display())]
+    #[error("the stack did not come up ({how}): {said} (see {}; its images must be there, or come from a registry: `cargo xtask images` makes those of Squall's own stack)", log.display())]
     ComposeUp {
         /// How the tool ended.
         how: String,
@@ -334,13 +334,14 @@ impl DockerWorld {
     }
 }
 
-/// Who would be hit, told by the engine. Touches nothing.
+/// Who would be hit, told by the engine, if all of them can be had. Touches nothing.
 pub(crate) async fn survey(config: &DockerConfig) -> Result<Cast, DockerError> {
     let Source::Adopted(adopt) = config.source() else {
         return Ok(config.known_cast().unwrap_or_default());
     };
     let engine = Engine::locate().await?;
     let selection = adopted(config, adopt, &engine).await?;
+    front(config, &selection)?;
     Ok(config.cast_of(selection.replicas.into_iter().map(|replica| replica.name).collect()))
 }
 

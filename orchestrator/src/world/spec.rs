@@ -137,12 +137,20 @@ impl WorldSpec {
         }
     }
 
-    /// Who can be hit. Asks where that is not known otherwise, and touches nothing.
+    /// Who can be hit. Of containers that run already the engine is asked whether they can be had, and
+    /// nothing is touched: what is to be refused is refused before anything is begun.
     pub(crate) async fn cast(&self) -> Result<Cast, WorldError> {
-        match (self.known_cast(), self) {
-            (Some(cast), _) => Ok(cast),
-            (None, Self::Docker(config)) => Ok(docker::survey(config).await?),
-            (None, _) => Ok(Cast::default()),
+        match self {
+            Self::Docker(config) if !config.is_own() => Ok(docker::survey(config).await?),
+            _ => Ok(self.known_cast().unwrap_or_default()),
+        }
+    }
+
+    /// A file that it needs and that is not there.
+    pub(crate) fn missing_file(&self) -> Option<&Path> {
+        match self {
+            Self::Docker(config) => config.compose_file().filter(|file| !file.is_file()),
+            Self::Process(_) | Self::External(_) => None,
         }
     }
 

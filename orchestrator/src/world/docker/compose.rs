@@ -76,7 +76,8 @@ impl Tool {
     ) -> Result<(), DockerError> {
         let mut command: Vec<String> = self.0.iter().map(|word| (*word).to_owned()).collect();
         command.extend(self.arguments(stack));
-        command.extend(["up", "--detach"].map(str::to_owned));
+        // A drill drills what is there, and makes no image that nobody asked for.
+        command.extend(["up", "--detach", "--no-build"].map(str::to_owned));
         command.extend_from_slice(services);
         let child = children.spawn("compose", &command, &stack.environment).await?;
         let failed = |how: String| DockerError::ComposeUp {
@@ -128,7 +129,7 @@ fn said(stderr: &str) -> String {
         line.starts_with("error") || line.contains("error:")
     };
     let complaint = lines.iter().position(is_complaint).unwrap_or(lines.len().saturating_sub(1));
-    let text = lines[complaint.saturating_sub(1)..].join(" ");
+    let text = lines[complaint.saturating_sub(1)..].join("; ");
     if text.is_empty() { "it said nothing".to_owned() } else { text.chars().take(400).collect() }
 }
 
@@ -150,14 +151,14 @@ mod tests {
     fn the_complaint_of_the_tool_is_one_line() {
         for (stderr, expected) in [
             ("", "it said nothing"),
-            ("ERROR: yaml: line 3\n  found x\n", "ERROR: yaml: line 3 found x"),
+            ("ERROR: yaml: line 3\n  found x\n", "ERROR: yaml: line 3; found x"),
             (
                 "Creating a ... done\nERROR: for b  no such image\nERROR: Encountered errors\n",
-                "Creating a ... done ERROR: for b  no such image ERROR: Encountered errors",
+                "Creating a ... done; ERROR: for b  no such image; ERROR: Encountered errors",
             ),
             (
                 "Made\nPulling b (image)...\nGet x: no such host\n",
-                "Pulling b (image)... Get x: no such host",
+                "Pulling b (image)...; Get x: no such host",
             ),
         ] {
             assert_eq!(said(stderr), expected);

@@ -211,6 +211,11 @@ impl DockerConfig {
         Self { compose: in_folder(base, &self.compose), ..self }
     }
 
+    /// The Compose file, for a stack of the drill's own.
+    pub(crate) fn compose_file(&self) -> Option<&Path> {
+        self.is_own().then_some(self.compose.as_path())
+    }
+
     pub(super) fn source(&self) -> Source<'_> {
         self.adopt.as_ref().map_or(Source::Own(&self.compose), Source::Adopted)
     }
