@@ -154,6 +154,21 @@ impl Journal {
         Ok(seq)
     }
 
+    /// The same, off the runtime's threads.
+    pub(crate) async fn register_aside(&self, undo: Undo) -> Result<Seq, JournalError> {
+        self.aside(move |journal| journal.register(undo)).await
+    }
+
+    /// Writes off the runtime's threads, which a disk would hold up together with the load.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Self) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let journal = self.clone();
+        let written = tokio::task::spawn_blocking(move || write(&journal)).await;
+        written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
     /// Notes that an undo was carried out, or that there is nothing left to undo.
     pub fn undone(&self, seq: Seq) -> Result<(), JournalError> {
         let mut open = self.0.lock();

@@ -14,5 +14,6 @@ mod scalar;
 pub mod shim;
 pub mod state;
 mod step;
+mod token;
 pub mod undo;
 pub mod world;

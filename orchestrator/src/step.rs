@@ -8,7 +8,7 @@ use serde::Deserialize;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
 
-use crate::world::{Cast, REDIS};
+use crate::world::Cast;
 
 mod disconnect;
 mod flush;
@@ -221,6 +221,11 @@ impl Step {
         }
     }
 
+    /// Whether it hits Redis, be it by its name.
+    pub(crate) fn hits_redis(&self) -> bool {
+        self.need() == Need::Redis || self.change().is_some_and(|change| change.whom.names_redis())
+    }
+
     fn change(&self) -> Option<Change<'_>> {
         use Condition::{Disconnected, Down, Paused, Up};
         let change = |whom, from, to| Some(Change { whom, from, to });
@@ -297,20 +302,6 @@ impl Condition {
             Self::Paused => "paused",
             Self::Disconnected => "disconnected",
         }
-    }
-}
-
-impl Victims {
-    /// Whether it names Redis.
-    pub(crate) fn names_redis(&self) -> bool {
-        matches!(self, Self::Named(names) if names.iter().any(|name| name == REDIS))
-    }
-}
-
-impl Step {
-    /// Whether it hits Redis itself.
-    pub(crate) fn hits_redis(&self) -> bool {
-        self.need() == Need::Redis || self.change().is_some_and(|change| change.whom.names_redis())
     }
 }
 

@@ -22,7 +22,6 @@ pub use children::Children;
 pub use ports::free_address;
 pub use process::{ProcessConfig, ProcessWorld};
 
-use crate::causes::in_words;
 use crate::shim::identity::ProcessId;
 pub use crate::shim::signal::Signal;
 use docker::{DockerError, DockerWorld};
@@ -31,14 +30,14 @@ use external::ExternalWorld;
 /// What drills call the store, whatever its container is called.
 pub const REDIS: &str = "redis";
 
-/// One of the servers that answer for the drilled one.
+/// One of the servers that answer for the drilled one, as a child of the drill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
-    /// `replica-1`, or the name of its service or container.
+    /// `replica-1`, `replica-2` …
     pub name: String,
-    /// Where it listens, whether it runs or not; `None` where only what stands in front knows.
-    pub address: Option<SocketAddr>,
-    /// Its process, while it runs and is ours.
+    /// Where it listens, whether it runs or not.
+    pub address: SocketAddr,
+    /// Its process, while it runs.
     pub process: Option<ProcessId>,
 }
 
@@ -169,15 +168,6 @@ impl World {
         }
     }
 
-    /// The replicas as they are now.
-    pub fn replicas(&self) -> Vec<Replica> {
-        match self {
-            Self::Process(world) => world.replicas(),
-            Self::Docker(world) => world.replicas(),
-            Self::External(_) => Vec::new(),
-        }
-    }
-
     /// What a proxy has to stand in front of.
     pub fn front(&self) -> Front {
         match self {
@@ -297,15 +287,6 @@ impl World {
         }
     }
 
-    /// Ends all that the world has started, and puts back what it only borrowed. May be called again.
-    pub async fn stop(&self) -> Result<(), WorldError> {
-        match self {
-            Self::Process(world) => world.stop().await,
-            Self::Docker(world) => Ok(world.stop().await?),
-            Self::External(_) => Ok(()),
-        }
-    }
-
     fn cannot(&self, what: &'static str) -> WorldError {
         WorldError::Cannot { world: self.name(), what }
     }
@@ -314,15 +295,4 @@ impl World {
 /// A base URL of what listens there.
 fn base_url(address: SocketAddr) -> String {
     format!("http://{address}")
-}
-
-/// What stood in the way of a replica that did not get ready.
-fn not_ready(
-    name: &str,
-    address: SocketAddr,
-    deadline: Duration,
-    error: &ready::NotReady,
-    said: String,
-) -> WorldError {
-    WorldError::NotReady { name: name.to_owned(), address, deadline, why: in_words(error), said }
 }

@@ -3,8 +3,8 @@
 use squall_model::chance::Seed;
 
 use crate::drill::Drill;
-use crate::step::{Conditions, Need, NoVictims, Step};
-use crate::world::{Cast, REDIS};
+use crate::step::{Conditions, NoVictims, Step};
+use crate::world::Cast;
 
 /// What will be done, resolved. Nothing is touched to make it.
 #[derive(Clone, Debug)]
@@ -32,9 +32,7 @@ pub(crate) struct Planned<'a> {
 impl Planned<'_> {
     /// Whether it breaks what sessions are kept in.
     pub(crate) fn breaks_redis(&self) -> bool {
-        let is_hit =
-            self.step.need() == Need::Redis || self.victims.iter().any(|name| name == REDIS);
-        is_hit && !self.step.is_quiet()
+        self.step.hits_redis() && !self.step.is_quiet()
     }
 
     /// The step in words, with the victims by name.

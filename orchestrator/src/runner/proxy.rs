@@ -8,6 +8,7 @@ use std::time::Duration;
 use squall_model::chance::Seed;
 use squall_proxy::client::AdminClient;
 
+use crate::token::token;
 use crate::world::{Child, ChildError, Children, free_address};
 
 /// How long the proxy may take until its admin API answers.
@@ -61,7 +62,7 @@ impl DrillProxy {
         for upstream in upstreams {
             command.extend(["--upstream".to_owned(), upstream.clone()]);
         }
-        let token = token()?;
+        let token = token().map_err(ProxyError::NoToken)?;
         let environment = BTreeMap::from([("SQUALL_ADMIN_TOKEN".to_owned(), token.clone())]);
         let child = children.spawn("proxy", &command, &environment).await?;
         let proxy = Self { child, address, admin: AdminClient::new(admin_address, Some(token)) };
@@ -91,11 +92,4 @@ impl DrillProxy {
     pub(super) async fn ended(&self) {
         self.child.until_exited().await;
     }
-}
-
-/// A token that nobody can guess.
-fn token() -> Result<String, ProxyError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(ProxyError::NoToken)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use squall_model::chance::{DrawKey, Seed};
 
 use crate::scalar::text;
-use crate::world::Cast;
+use crate::world::{Cast, REDIS};
 
 /// Which replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,11 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Victims {
+    /// Whether it names Redis.
+    pub(super) fn names_redis(&self) -> bool {
+        matches!(self, Self::Named(names) if names.iter().any(|name| name == REDIS))
+    }
+
     /// The names of the victims among those of the cast that are as they must be, for the nth step
     /// of a drill: the same for the same seed. Only by its name is Redis one of them.
     pub(super) fn choose(

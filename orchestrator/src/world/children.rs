@@ -233,7 +233,7 @@ impl Children {
         match first_report(reports).await {
             Some(Report::Started(process)) => {
                 let undo = Undo::stop_process(name, shim, process);
-                Ok((process, self.register(undo).await?))
+                Ok((process, self.0.journal.register_aside(undo).await?))
             }
             Some(Report::NotStarted { reason }) => {
                 Err(ChildError::NotStarted { name: name.to_owned(), reason })
@@ -242,16 +242,6 @@ impl Children {
                 name: name.to_owned(),
                 said: log.last_line().unwrap_or_default(),
             }),
-        }
-    }
-
-    /// Off the runtime's threads, which a disk would hold up together with the load.
-    async fn register(&self, undo: Undo) -> Result<Seq, ChildError> {
-        let journal = self.0.journal.clone();
-        let written = tokio::task::spawn_blocking(move || journal.register(undo));
-        match written.await {
-            Ok(written) => Ok(written?),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 }

@@ -31,7 +31,7 @@ pub use engine::EngineError;
 
 use super::child::ChildError;
 use super::redis::RedisUrl;
-use super::{Cast, Children, Front, Replica, WorldEvent, base_url};
+use super::{Cast, Children, Front, WorldEvent, base_url};
 use crate::journal::{Journal, JournalError};
 use crate::shim::signal::Signal;
 use act::Members;
@@ -231,10 +231,6 @@ impl DockerWorld {
         Ok(Self { members: Arc::new(members), events, front, acts: TaskTracker::new() })
     }
 
-    pub(super) fn replicas(&self) -> Vec<Replica> {
-        self.members.replicas()
-    }
-
     pub(super) fn front(&self) -> Front {
         self.front.clone()
     }
@@ -307,12 +303,6 @@ impl DockerWorld {
         self.acts.close();
         let _ = tokio::time::timeout(SETTLE, self.acts.wait()).await;
         self.members.close();
-    }
-
-    /// Puts everything back. May be called again.
-    pub(super) async fn stop(&self) -> Result<(), DockerError> {
-        self.let_go().await;
-        restore::all(self.members.journal()).await
     }
 
     /// Writes what the containers of a stack of the drill's own said to this folder.

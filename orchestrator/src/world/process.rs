@@ -14,7 +14,8 @@ use super::children::Children;
 use super::ports::free_address;
 use super::ready::{self, Probe};
 use super::redis::RedisUrl;
-use super::{Cast, Front, REDIS, Replica, WorldError, base_url, not_ready};
+use super::{Cast, Front, REDIS, Replica, WorldError, base_url};
+use crate::causes::in_words;
 use crate::shim::signal::Signal;
 use squall_model::mcp;
 
@@ -273,7 +274,13 @@ impl ProcessWorld {
                 said: child.said_last(),
             }),
             ready = ready::wait(slot.address, &slot.ready, deadline) => ready.map_err(|error| {
-                not_ready(name, slot.address, deadline, &error, child.said_last())
+                WorldError::NotReady {
+                    name: name.to_owned(),
+                    address: slot.address,
+                    deadline,
+                    why: in_words(&error),
+                    said: child.said_last(),
+                }
             }),
         }
     }
@@ -409,7 +416,7 @@ impl Slot {
     fn replica(&self) -> Replica {
         Replica {
             name: self.name.clone(),
-            address: Some(self.address),
+            address: self.address,
             process: self.running().map(|child| child.process()),
         }
     }

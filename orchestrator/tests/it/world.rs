@@ -13,11 +13,11 @@ use squall::shim::identity::ProcessId;
 use squall::shim::signal::Signal;
 use squall::shim::tree;
 use squall::state::RunDir;
+use squall::world::WorldError;
 use squall::world::child::Child;
 use squall::world::children::Children;
 use squall::world::process::{Draft, ProcessConfig, ProcessWorld};
 use squall::world::ready::Probe;
-use squall::world::{World, WorldError};
 use tokio::time::timeout;
 
 use crate::support::{DEADLINE, Roll, SQUALL, assert_gone, scene};
@@ -41,9 +41,9 @@ fn stage() -> Stage {
 }
 
 impl Stage {
-    async fn world(&self, draft: Draft) -> Result<World, WorldError> {
+    async fn world(&self, draft: Draft) -> Result<ProcessWorld, WorldError> {
         let config = ProcessConfig::try_from(draft).expect("a config");
-        ProcessWorld::start(config, &self.children).await.map(World::Process)
+        ProcessWorld::start(config, &self.children).await
     }
 
     async fn child(&self, name: &str, command: &[String]) -> Child {

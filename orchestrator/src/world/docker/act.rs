@@ -13,10 +13,9 @@ use super::engine::{Engine, settles_within};
 use super::select::{Selected, Selection};
 use super::{DockerConfig, DockerError};
 use crate::causes::in_words;
-use crate::journal::{Journal, JournalError, Seq};
+use crate::journal::{Journal, Seq};
 use crate::shim::signal::Signal;
 use crate::undo::{Attachment, Undo};
-use crate::world::Replica;
 use crate::world::ready::{self, Probe};
 use crate::world::redis::RedisUrl;
 
@@ -54,13 +53,6 @@ struct Held {
     undo: Undo,
 }
 
-/// Writes an undo down, off the runtime's threads, which a disk would hold up together with the load.
-pub(super) async fn register(journal: &Journal, undo: Undo) -> Result<Seq, JournalError> {
-    let journal = journal.clone();
-    let written = tokio::task::spawn_blocking(move || journal.register(undo)).await;
-    written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
 impl Members {
     pub(super) fn new(
         engine: Engine,
@@ -74,10 +66,6 @@ impl Members {
         Ok(Self { engine, journal, config, selection, redis_url, held, is_closed })
     }
 
-    pub(super) fn journal(&self) -> &Journal {
-        &self.journal
-    }
-
     pub(super) fn redis_url(&self) -> Option<RedisUrl> {
         self.redis_url.clone()
     }
@@ -85,15 +73,6 @@ impl Members {
     /// From now on nothing is done.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn replicas(&self) -> Vec<Replica> {
-        let replica = |selected: &Selected| Replica {
-            name: selected.name.clone(),
-            address: self.config.address_of(selected, self.config.port).ok(),
-            process: None,
-        };
-        self.selection.replicas.iter().map(replica).collect()
     }
 
     /// Who does not run, as the engine says, in the order in which they are to be started: a network
@@ -357,7 +336,7 @@ impl Members {
         let seq = if self.config.is_own() {
             None
         } else {
-            Some(register(&self.journal, undo.clone()).await?)
+            Some(self.journal.register_aside(undo.clone()).await?)
         };
         self.held.lock().push(Held { name: target.name.clone(), seq, undo });
         Ok(())
@@ -370,10 +349,9 @@ impl Members {
             let done = held.extract_if(.., |held| held.name == name && is_done(&held.undo));
             done.filter_map(|held| held.seq).collect()
         };
-        let journal = self.journal.clone();
-        let write = move || done.into_iter().try_for_each(|seq| journal.undone(seq));
-        let written = tokio::task::spawn_blocking(write).await;
-        Ok(written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
+        let write =
+            move |journal: &Journal| done.into_iter().try_for_each(|seq| journal.undone(seq));
+        Ok(self.journal.aside(write).await?)
     }
 }
 

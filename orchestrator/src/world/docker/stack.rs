@@ -1,7 +1,6 @@
 //! A stack of the drill's own: brought up from a Compose file, with ports that are free.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use super::compose::{Stack, Tool, project_of};
@@ -10,6 +9,7 @@ use super::engine::Engine;
 use super::select::{self, Selection};
 use super::{DockerConfig, DockerError};
 use crate::journal::Journal;
+use crate::token::token;
 use crate::undo::Undo;
 use crate::world::{Children, free_address};
 
@@ -45,7 +45,7 @@ pub(super) async fn bring_up(
     let tool = Tool::find().await?;
     tool.check(&stack).await?;
     let undo = Undo::RemoveProject { engine: engine.host().to_owned(), project: project.clone() };
-    super::act::register(journal, undo).await?;
+    journal.register_aside(undo).await?;
     let services = config.replicas.iter().chain(&config.redis).chain(&config.entry);
     let services: Vec<String> = services.cloned().collect();
     tool.up(&stack, &services, children).await?;
@@ -57,7 +57,8 @@ fn environment(config: &DockerConfig, engine: &Engine, run: &str) -> BTreeMap<St
     let port = || free_address().map_or_else(String::new, |address| address.port().to_string());
     let mut environment: BTreeMap<String, String> =
         PORTS.iter().map(|name| ((*name).to_owned(), port())).collect();
-    environment.insert(TOKEN.to_owned(), token());
+    // Nobody needs it; the tool only wants it to be something.
+    environment.insert(TOKEN.to_owned(), token().unwrap_or_default());
     // The tool has its own ways of finding an engine: it must be the one that takes the stack down.
     environment.insert("DOCKER_HOST".to_owned(), engine.host().to_owned());
     // Whatever it is set to where the drill was started.
@@ -68,14 +69,4 @@ fn environment(config: &DockerConfig, engine: &Engine, run: &str) -> BTreeMap<St
         environment.insert(name.clone(), value);
     }
     environment
-}
-
-/// Nobody is to know it, and nobody needs it.
-fn token() -> String {
-    let mut bytes = [0; 16];
-    let _ = getrandom::fill(&mut bytes); // without randomness, the proxy is not started anyway
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
 }
