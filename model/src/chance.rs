@@ -1,8 +1,11 @@
 //! Whether a matching fault fires: probability, nth, max hits; and the seed that all draws come from.
 
+use std::time::Duration;
+
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::OperationId;
@@ -48,8 +51,9 @@ pub enum DrawKey {
 }
 
 /// A probability: a number from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("minimum" = 0, "maximum" = 1))]
 pub struct Probability(f64);
 
 impl Probability {
@@ -88,24 +92,57 @@ impl From<Probability> for f64 {
 }
 
 /// Which of the matches of a fault fire. The default is: all of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Chance {
     /// Each match fires with this probability, drawn from (seed, fault id, operation id).
     pub probability: Probability,
     /// Only the nth match fires, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub nth: Option<u64>,
+    /// Only every nth match fires: the nth, the 2nth …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub every: Option<u64>,
+    /// Only the first n matches may fire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub first: Option<u64>,
     /// After so many hits the fault is spent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_hits: Option<u64>,
+    /// So many at most are held at a time; further matches pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_concurrent: Option<u64>,
+    /// The fault sleeps for so long after it was added: matches are not even counted.
+    #[serde(with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_time")]
+    pub start_after: Option<Duration>,
 }
 
 impl Chance {
     /// Whether match number `nth_match` (from 1) fires. Hits are capped where they are counted, not
-    /// here: see [`Chance::max_hits`].
+    /// here: see [`Chance::max_hits`] and [`Chance::max_concurrent`].
     pub fn fires(&self, nth_match: u64, draw: &mut Draw) -> bool {
-        self.nth.is_none_or(|nth| nth == nth_match) && draw.random_bool(self.probability.value())
+        self.nth.is_none_or(|nth| nth == nth_match)
+            && self.every.is_none_or(|every| nth_match.is_multiple_of(every))
+            && self.first.is_none_or(|first| nth_match <= first)
+            && draw.random_bool(self.probability.value())
+    }
+
+    /// The counts that are given, by name: each has to be 1 at least.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = [
+            ("nth", self.nth),
+            ("every", self.every),
+            ("first", self.first),
+            ("max_hits", self.max_hits),
+            ("max_concurrent", self.max_concurrent),
+        ];
+        counts.into_iter().filter_map(|(name, count)| Some((name, count?)))
     }
 }
 
@@ -147,10 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_nth_match_fires() {
-        let chance = Chance { nth: Some(3), ..Chance::default() };
-        let fires = |n: &u64| chance.fires(*n, &mut Seed::new(1).draw("x", DrawKey::Arrival(*n)));
-        assert_eq!((1..9).filter(fires).collect::<Vec<_>>(), [3]);
+    fn counts_choose_among_the_matches() {
+        for (chance, expected) in [
+            (Chance { nth: Some(3), ..Chance::default() }, vec![3]),
+            (Chance { every: Some(3), ..Chance::default() }, vec![3, 6]),
+            (Chance { first: Some(2), ..Chance::default() }, vec![1, 2]),
+            (Chance { every: Some(2), first: Some(5), ..Chance::default() }, vec![2, 4]),
+        ] {
+            let fires =
+                |n: &u64| chance.fires(*n, &mut Seed::new(1).draw("x", DrawKey::Arrival(*n)));
+            assert_eq!((1..9).filter(fires).collect::<Vec<_>>(), expected, "{chance:?}");
+        }
     }
 
     #[test]

@@ -4,28 +4,93 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::{Chance, Draw};
-use crate::mcp::envelope::Kind;
 use crate::scope::{Direction, Scope, Subject};
-use crate::verdict::{Moment, Verdict};
+use crate::verdict::{self, Moment, Verdict};
 
+mod acknowledge;
 mod at;
+mod cache_hints;
+mod content_type;
+mod corrupt;
+mod cut;
 mod drop;
+mod duplicate;
+mod event_id;
 mod expire_session;
+mod false_accept;
+mod gone_status;
+mod hold_back;
 mod http_status;
+mod ignore_delete;
 mod jsonrpc_error;
 mod latency;
+mod malformed;
+mod mirror_header;
+mod protocol_version;
+mod redirect;
+mod refuse_initialize;
+mod reorder;
+mod request_state;
+mod reroute;
 mod reset;
+mod result_type;
+mod resume;
+mod retry;
+mod rewrite;
+mod session_id;
+mod split;
+mod stall_heartbeats;
+mod stray_response;
+mod time;
+mod timeout;
+mod tools_drift;
+mod truncate;
+mod unsupported_version;
+mod wrong_id;
 
-pub use at::At;
+pub use acknowledge::Acknowledge;
+pub use at::{At, Within};
+pub use cache_hints::CacheHints;
+pub use content_type::ContentType;
+pub use corrupt::Corrupt;
+pub use cut::Cut;
 pub use drop::Drop;
+pub use duplicate::Duplicate;
+pub use event_id::EventId;
 pub use expire_session::ExpireSession;
+pub use false_accept::FalseAccept;
+pub use gone_status::GoneStatus;
+pub use hold_back::HoldBack;
 pub use http_status::HttpStatus;
+pub use ignore_delete::IgnoreDelete;
 pub use jsonrpc_error::JsonrpcError;
 pub use latency::{Distribution, Latency};
+pub use malformed::Malformed;
+pub use mirror_header::MirrorHeader;
+pub use protocol_version::ProtocolVersion;
+pub use redirect::Redirect;
+pub use refuse_initialize::RefuseInitialize;
+pub use reorder::Reorder;
+pub use request_state::RequestState;
+pub use reroute::Reroute;
 pub use reset::Reset;
+pub use result_type::ResultType;
+pub use resume::Resume;
+pub use retry::Retry;
+pub use rewrite::Rewrite;
+pub use session_id::SessionId;
+pub use split::Split;
+pub use stall_heartbeats::StallHeartbeats;
+pub use stray_response::StrayResponse;
+pub use timeout::Timeout;
+pub use tools_drift::ToolsDrift;
+pub use truncate::Truncate;
+pub use unsupported_version::UnsupportedVersion;
+pub use wrong_id::WrongId;
 
 /// One fault, as files, the admin API and the command line write it.
 ///
@@ -36,8 +101,9 @@ pub use reset::Reset;
 /// lease: 30s
 /// effect: { latency: { delay: 200ms } }
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, try_from = "Unchecked")]
+#[schemars(!try_from)]
 pub struct Fault {
     /// Unique among the live faults.
     pub id: FaultId,
@@ -49,97 +115,189 @@ pub struct Fault {
     pub chance: Chance,
     /// The fault ends by itself so long after it was added or last renewed.
     #[serde(default, with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_time")]
     pub lease: Option<Duration>,
+    /// Whether it acts. A fault that is switched off stays listed, and does nothing.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enabled: bool,
     /// What happens.
     pub effect: Effect,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_yes(enabled: &bool) -> bool {
+    *enabled
 }
 
 impl Fault {
     /// Whether the subject is one that this fault may act on. Chance is not asked yet.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
-        self.scope.matches(subject, self.effect.default_direction())
-            && self.effect.applies_to(subject)
+        let effect = self.effect.acts();
+        self.scope.matches(subject, effect.direction(), &self.id) && effect.applies_to(subject)
     }
 }
 
-/// THE list of effects. A new one is a variant here and a file in `fault/`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Effect {
-    /// Traffic arrives later.
-    Latency(Latency),
-    /// Traffic vanishes: a blackhole.
-    Drop(Drop),
-    /// The connection ends with a TCP RST.
-    Reset(Reset),
-    /// The client gets an HTTP status of our choice.
-    HttpStatus(HttpStatus),
-    /// The client gets a JSON-RPC error of our choice.
-    JsonrpcError(JsonrpcError),
-    /// The session is gone: 404 until a new `initialize`.
-    ExpireSession(ExpireSession),
-}
-
-/// The names of all effects, as files write them, in the order of [`Effect`].
-pub const EFFECT_NAMES: [&str; 6] =
-    ["latency", "drop", "reset", "http-status", "jsonrpc-error", "expire-session"];
-
-impl Effect {
-    /// The name that files use.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Latency(_) => "latency",
-            Self::Drop(_) => "drop",
-            Self::Reset(_) => "reset",
-            Self::HttpStatus(_) => "http-status",
-            Self::JsonrpcError(_) => "jsonrpc-error",
-            Self::ExpireSession(_) => "expire-session",
-        }
-    }
-
+/// What every effect says of itself.
+pub(crate) trait Act {
     /// When it acts.
-    pub fn moment(&self) -> Moment {
-        match self {
-            Self::Latency(effect) => effect.at.moment(),
-            Self::Drop(effect) => effect.at.moment(),
-            Self::Reset(effect) => effect.at.moment(),
-            Self::HttpStatus(_) | Self::JsonrpcError(_) | Self::ExpireSession(_) => {
-                Moment::Exchange
-            }
-        }
-    }
+    fn moment(&self) -> Moment;
 
     /// What a match that fires leads to. Pure: all chance comes from `draw`.
-    pub fn decide(&self, draw: &mut Draw) -> Verdict {
-        match self {
-            Self::Latency(effect) => effect.decide(draw),
-            Self::Drop(effect) => effect.decide(),
-            Self::Reset(effect) => effect.decide(),
-            Self::HttpStatus(effect) => effect.decide(),
-            Self::JsonrpcError(effect) => effect.decide(),
-            Self::ExpireSession(effect) => effect.decide(),
-        }
-    }
+    fn decide(&self, draw: &mut Draw) -> Verdict;
 
-    fn default_direction(&self) -> Direction {
+    /// The way of the traffic that it acts on, unless the match says otherwise.
+    fn direction(&self) -> Direction {
         match self.moment() {
             Moment::Connection | Moment::Exchange => Direction::Request,
             Moment::Message => Direction::Response,
         }
     }
 
-    fn applies_to(&self, subject: &Subject<'_>) -> bool {
-        match self {
-            Self::JsonrpcError(_) => subject.messages.iter().any(|m| m.kind == Kind::Request),
-            Self::ExpireSession(_) => subject.session.is_some(),
-            Self::Latency(_) | Self::Drop(_) | Self::Reset(_) | Self::HttpStatus(_) => true,
+    /// Whether it can act on that way only.
+    fn is_one_way(&self) -> bool {
+        self.moment() == Moment::Message
+    }
+
+    /// Whether there is anything to do, once the match fits.
+    fn applies_to(&self, _: &Subject<'_>) -> bool {
+        true
+    }
+}
+
+/// Makes the enum of effects from their list, and hands every call to the effect itself.
+macro_rules! effects {
+    ($($(#[$doc:meta])* $effect:ident = $name:literal,)*) => {
+        /// THE list of effects. A new one is a line here and a file in `fault/`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum Effect {
+            $($(#[$doc])* #[serde(rename = $name)] $effect($effect),)*
         }
+
+        /// The names of all effects, as files write them, in the order of [`Effect`].
+        pub const EFFECT_NAMES: &[&str] = &[$($name,)*];
+
+        impl Effect {
+            /// The name that files use.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$effect(_) => $name,)* }
+            }
+
+            fn acts(&self) -> &dyn Act {
+                match self { $(Self::$effect(effect) => effect,)* }
+            }
+        }
+    };
+}
+
+effects! {
+    /// Traffic arrives later.
+    Latency = "latency",
+    /// The request, or its answer, vanishes, and the connection closes after a while.
+    Timeout = "timeout",
+    /// Traffic vanishes: a blackhole.
+    Drop = "drop",
+    /// The connection ends with a TCP RST.
+    Reset = "reset",
+    /// The client gets an HTTP status of our choice.
+    HttpStatus = "http-status",
+    /// The client is sent elsewhere.
+    Redirect = "redirect",
+    /// A request is delivered twice, or a message arrives twice.
+    Duplicate = "duplicate",
+    /// The answer's body ends early.
+    Truncate = "truncate",
+    /// A message arrives damaged.
+    Corrupt = "corrupt",
+    /// The answer says that it is something else.
+    ContentType = "content-type",
+    /// The client gets a JSON-RPC error of our choice.
+    JsonrpcError = "jsonrpc-error",
+    /// An answer has an id that nobody asked with.
+    WrongId = "wrong-id",
+    /// An answer arrives that nobody asked for.
+    StrayResponse = "stray-response",
+    /// The envelope of a message breaks JSON-RPC.
+    Malformed = "malformed",
+    /// Fields of a message are set or removed.
+    Rewrite = "rewrite",
+    /// The list of tools has changed: one is gone, or takes other arguments.
+    ToolsDrift = "tools-drift",
+    /// The session is gone: 404 until a new `initialize`.
+    ExpireSession = "expire-session",
+    /// A session that is gone is answered with another status than 404.
+    GoneStatus = "gone-status",
+    /// A request is answered 202, as if it were a notification.
+    FalseAccept = "false-accept",
+    /// `Mcp-Session-Id` is missing, or names another session.
+    SessionId = "session-id",
+    /// The end of a session does not reach the server.
+    IgnoreDelete = "ignore-delete",
+    /// The request goes to another replica, which does not know the session.
+    Reroute = "reroute",
+    /// `MCP-Protocol-Version` is missing, or wrong.
+    ProtocolVersion = "protocol-version",
+    /// New sessions are refused: a herd meets a closed door.
+    RefuseInitialize = "refuse-initialize",
+    /// An event is overtaken by those behind it.
+    Reorder = "reorder",
+    /// An event arrives in two pieces.
+    Split = "split",
+    /// The id of an event is missing, repeated, or goes backwards.
+    EventId = "event-id",
+    /// Events tell the client to wait too long, or not at all, before it comes back.
+    Retry = "retry",
+    /// The signs of life of a quiet stream stay away.
+    StallHeartbeats = "stall-heartbeats",
+    /// The stream ends early: after some events, or just before the answer.
+    Cut = "cut",
+    /// A stream that is resumed replays nothing, or what belongs to another.
+    Resume = "resume",
+    /// The answer is held back until it is complete, as a buffering middlebox does.
+    HoldBack = "hold-back",
+    /// A header that repeats the body is missing, or says something else.
+    MirrorHeader = "mirror-header",
+    /// The server seems not to speak the version of the protocol.
+    UnsupportedVersion = "unsupported-version",
+    /// The acknowledgement of a subscription is late, missing, or wrong.
+    Acknowledge = "acknowledge",
+    /// The state that a client has to echo is altered, replayed, or never ends.
+    RequestState = "request-state",
+    /// The client is told to keep results too long, or to share them.
+    CacheHints = "cache-hints",
+    /// A result is of a type that nobody knows.
+    ResultType = "result-type",
+}
+
+impl Effect {
+    /// When it acts.
+    pub fn moment(&self) -> Moment {
+        self.acts().moment()
+    }
+
+    /// What a match that fires leads to. Pure: all chance comes from `draw`.
+    pub fn decide(&self, draw: &mut Draw) -> Verdict {
+        self.acts().decide(draw)
+    }
+
+    /// Whether it resumes streams from the event ids of others.
+    pub fn resumes_others(&self) -> bool {
+        matches!(self, Self::Resume(Resume { how: verdict::Resume::Mixup }))
+    }
+
+    /// The way of the traffic that it acts on, unless the match says otherwise.
+    pub fn direction(&self) -> Direction {
+        self.acts().direction()
     }
 }
 
 /// The name of a fault: 1 to 64 of `A-Z a-z 0-9 . _ -`, so that it fits a header, a path and a label.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9._-]{1,64}$"))]
 pub struct FaultId(std::sync::Arc<str>);
 
 impl FaultId {
@@ -204,6 +362,8 @@ struct Unchecked {
     chance: Chance,
     #[serde(default, with = "humantime_serde::option")]
     lease: Option<Duration>,
+    #[serde(default = "yes")]
+    enabled: bool,
     effect: Effect,
 }
 
@@ -215,16 +375,9 @@ pub enum BadFault {
         "fault `{0}` acts at a connection, which has no method, tool, session or header: leave `match` empty"
     )]
     ScopedConnection(FaultId),
-    /// Only messages on their way to the client are told apart.
-    #[error(
-        "fault `{0}` acts at a message, which flows to the client: leave `direction` out, or say `response`"
-    )]
-    MessageFromClient(FaultId),
-    /// Expiry is a lookup that fails; there is nothing to do to an answer.
-    #[error(
-        "fault `{0}` expires a session, which is seen by a request: leave `direction` out, or say `request`"
-    )]
-    ExpiryOfResponse(FaultId),
+    /// The effect has nothing to do on that way.
+    #[error("fault `{0}`: `{1}` acts on a {2} only: leave `direction` out, or say `{2}`")]
+    OneWay(FaultId, &'static str, &'static str),
     /// A fault that could never fire.
     #[error("fault `{0}` can never fire: `{1}` counts from 1, found 0")]
     NeverFires(FaultId, &'static str),
@@ -234,27 +387,19 @@ impl TryFrom<Unchecked> for Fault {
     type Error = BadFault;
 
     fn try_from(raw: Unchecked) -> Result<Self, Self::Error> {
-        let Unchecked { id, scope, chance, lease, effect } = raw;
-        match (effect.moment(), scope.direction) {
-            (Moment::Connection, _) if scope.needs_an_exchange() => {
-                return Err(BadFault::ScopedConnection(id));
-            }
-            (Moment::Message, Some(Direction::Request)) => {
-                return Err(BadFault::MessageFromClient(id));
-            }
-            (Moment::Exchange, Some(Direction::Response))
-                if matches!(effect, Effect::ExpireSession(_)) =>
-            {
-                return Err(BadFault::ExpiryOfResponse(id));
-            }
-            _ => {}
+        let Unchecked { id, scope, chance, lease, enabled, effect } = raw;
+        if effect.moment() == Moment::Connection && scope.needs_an_exchange() {
+            return Err(BadFault::ScopedConnection(id));
         }
-        for (name, count) in [("nth", chance.nth), ("max_hits", chance.max_hits)] {
-            if count == Some(0) {
-                return Err(BadFault::NeverFires(id, name));
-            }
+        let acts = effect.acts();
+        let asks_otherwise = scope.direction.is_some_and(|asked| asked != acts.direction());
+        if acts.is_one_way() && asks_otherwise {
+            return Err(BadFault::OneWay(id, effect.name(), acts.direction().name()));
         }
-        Ok(Self { id, scope, chance, lease, effect })
+        if let Some((name, _)) = chance.counts().find(|(_, count)| *count == 0) {
+            return Err(BadFault::NeverFires(id, name));
+        }
+        Ok(Self { id, scope, chance, lease, enabled, effect })
     }
 }
 
@@ -270,15 +415,48 @@ mod tests {
     fn every_effect_is_written_under_its_name() {
         let samples = [
             r#"{"latency":{"delay":"200ms"}}"#,
+            r#"{"timeout":{"after":"5s"}}"#,
             r#"{"drop":{}}"#,
             r#"{"reset":{}}"#,
             r#"{"http-status":{"status":503}}"#,
+            r#"{"redirect":{"location":"/elsewhere"}}"#,
+            r#"{"duplicate":{}}"#,
+            r#"{"truncate":{"after":10}}"#,
+            r#"{"corrupt":{}}"#,
+            r#"{"content-type":{"value":"text/html"}}"#,
             r#"{"jsonrpc-error":{"code":-32000}}"#,
+            r#"{"wrong-id":{}}"#,
+            r#"{"stray-response":{}}"#,
+            r#"{"malformed":{}}"#,
+            r#"{"rewrite":{"set":{"/result/x":1}}}"#,
+            r#"{"tools-drift":{"vanish":"fast-*"}}"#,
             r#"{"expire-session":{}}"#,
+            r#"{"gone-status":{"status":400}}"#,
+            r#"{"false-accept":{}}"#,
+            r#"{"session-id":{}}"#,
+            r#"{"ignore-delete":{}}"#,
+            r#"{"reroute":{}}"#,
+            r#"{"protocol-version":{}}"#,
+            r#"{"refuse-initialize":{}}"#,
+            r#"{"reorder":{}}"#,
+            r#"{"split":{}}"#,
+            r#"{"event-id":{}}"#,
+            r#"{"retry":{"time":"1h"}}"#,
+            r#"{"stall-heartbeats":{}}"#,
+            r#"{"cut":{"after_events":1}}"#,
+            r#"{"resume":{}}"#,
+            r#"{"hold-back":{}}"#,
+            r#"{"mirror-header":{"header":"mcp-method"}}"#,
+            r#"{"unsupported-version":{}}"#,
+            r#"{"acknowledge":{"how":"never"}}"#,
+            r#"{"request-state":{}}"#,
+            r#"{"cache-hints":{"ttl_ms":86400000}}"#,
+            r#"{"result-type":{}}"#,
         ];
+        assert_eq!(samples.len(), EFFECT_NAMES.len());
         for (sample, name) in samples.into_iter().zip(EFFECT_NAMES) {
             let fault = parse(sample, "{}").expect(sample);
-            assert_eq!(fault.effect.name(), name);
+            assert_eq!(fault.effect.name(), *name);
             let written = serde_json::to_string(&fault).expect("a fault is JSON");
             assert_eq!(serde_json::from_str::<Fault>(&written).expect(&written), fault);
         }
@@ -289,6 +467,11 @@ mod tests {
         for (effect, scope, says) in [
             (r#"{"drop":{"at":"connection"}}"#, r#"{"tool":"x"}"#, "leave `match` empty"),
             (r#"{"drop":{"at":"message"}}"#, r#"{"direction":"request"}"#, "say `response`"),
+            (r#"{"cut":{"before_answer":true}}"#, r#"{"direction":"request"}"#, "say `response`"),
+            (r#"{"cut":{}}"#, "{}", "after_events"),
+            (r#"{"rewrite":{}}"#, "{}", "`set` or `remove`"),
+            (r#"{"rewrite":{"remove":["result"]}}"#, "{}", "RFC 6901"),
+            (r#"{"tools-drift":{}}"#, "{}", "`vanish` or `schema`"),
             (r#"{"expire-session":{}}"#, r#"{"direction":"response"}"#, "say `request`"),
             (r#"{"http-status":{"status":99}}"#, "{}", "200 to 599"),
             (r#"{"latency":{"delay":"2h"}}"#, "{}", "1h"),

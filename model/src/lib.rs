@@ -10,6 +10,8 @@ pub mod history;
 pub mod mcp;
 pub mod nearest;
 pub mod operation;
+mod schema;
 pub mod scope;
 pub mod seed;
+pub mod size;
 pub mod verdict;

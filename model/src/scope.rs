@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+use crate::fault::FaultId;
 use crate::mcp::envelope::Kind;
+use crate::mcp::era::Era;
+use crate::mcp::header;
 
 /// A pattern with `*` (anything) and `?` (any one character).
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub struct Glob(WildMatch);
 
@@ -41,7 +45,7 @@ impl fmt::Debug for Glob {
 }
 
 /// Which way traffic flows: from the client (`request`) or to it (`response`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From the client to the server, before the server has seen it.
@@ -50,8 +54,18 @@ pub enum Direction {
     Response,
 }
 
+impl Direction {
+    /// The name that files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
 /// An HTTP header's name, checked on entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct HeaderKey(String);
 
@@ -87,29 +101,65 @@ impl HeaderKey {
 /// What a fault matches. Every field that is given must fit; an empty scope fits everything.
 ///
 /// A batch fits when one of its messages fits all message fields at once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scope {
     /// JSON-RPC method by glob: `tools/call`, `notifications/*`. The answer to a request has the
     /// request's method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Glob>,
+    /// What the JSON-RPC message is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
     /// Name of the tool of a `tools/call`, by glob.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<Glob>,
+    /// Name of the prompt of a `prompts/get`, by glob.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Glob>,
+    /// URI of the resource of a `resources/*` message, by glob.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Glob>,
     /// `Mcp-Session-Id`, by glob.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Glob>,
-    /// Before (`request`) or after (`response`) the server has executed. Default: `request` for
-    /// exchanges; the messages of a stream always flow to the client.
+    /// Name of the client, by glob, as it said in `initialize` or says in `_meta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Glob>,
+    /// Version of the client, by glob, from the same place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_version: Option<Glob>,
+    /// The era of the protocol that the exchange speaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub era: Option<Era>,
+    /// Before (`request`) or after (`response`) the server has executed. The default is the
+    /// effect's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
     /// HTTP method, compared exactly: `POST`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_method: Option<String>,
+    /// Path of the request, by glob, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Glob>,
+    /// `HOST:PORT` of the upstream that the exchange goes to, by glob.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Glob>,
     /// Request headers by name; one of the values under the name must fit the glob.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub header: BTreeMap<HeaderKey, Glob>,
+    /// Only requests that ask for it: `x-squall-inject` names this fault, or says `*`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub opt_in: bool,
+}
+
+/// One SSE event, as far as effects look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSubject {
+    /// Its number in its stream, from 1.
+    pub number: u64,
+    /// Whether it says nothing: a comment, or a bare id.
+    pub is_heartbeat: bool,
 }
 
 /// One JSON-RPC message, as far as scopes look at it.
@@ -128,24 +178,67 @@ pub struct MessageSubject<'a> {
 pub struct Subject<'a> {
     /// The way it flows.
     pub direction: Direction,
+    /// The era of the exchange.
+    pub era: Era,
     /// HTTP method of the request.
     pub http_method: &'a str,
+    /// Path of the request.
+    pub path: &'a str,
     /// Headers of the request.
     pub headers: &'a HeaderMap,
     /// `Mcp-Session-Id` of the request.
     pub session: Option<&'a str>,
+    /// Name and version of the client, where they are known.
+    pub client: Option<(&'a str, &'a str)>,
+    /// `HOST:PORT` of the upstream: where the answer came from, or where the request will be tried
+    /// first.
+    pub upstream: Option<&'a str>,
+    /// HTTP status of the answer, on its way back.
+    pub status: Option<http::StatusCode>,
+    /// The SSE event that the messages came in.
+    pub event: Option<EventSubject>,
     /// The messages; empty where the body is not (or not readable as) JSON-RPC.
     pub messages: &'a [MessageSubject<'a>],
 }
 
+impl Subject<'_> {
+    /// Whether one of its messages is of this kind and method.
+    pub(crate) fn has(&self, kind: Kind, method: &str) -> bool {
+        let mut messages = self.messages.iter();
+        messages.any(|message| message.kind == kind && message.method.as_deref() == Some(method))
+    }
+
+    /// Whether one of its messages answers a request.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.messages.iter().any(|message| matches!(message.kind, Kind::Response | Kind::Error))
+    }
+
+    /// Whether one of its messages asks for an answer.
+    pub(crate) fn has_request(&self) -> bool {
+        self.messages.iter().any(|message| message.kind == Kind::Request)
+    }
+}
+
 impl Scope {
-    /// Whether the subject fits. `default_direction` is used where the scope names none.
-    pub fn matches(&self, subject: &Subject<'_>, default_direction: Direction) -> bool {
+    /// Whether the subject fits. `default_direction` is used where the scope names none; `fault` is
+    /// the name that a request may opt in to.
+    pub fn matches(
+        &self,
+        subject: &Subject<'_>,
+        default_direction: Direction,
+        fault: &FaultId,
+    ) -> bool {
         self.direction.unwrap_or(default_direction) == subject.direction
+            && self.fits_messages(subject.messages)
             && fits_exactly(self.http_method.as_deref(), subject.http_method)
             && fits(self.session.as_ref(), subject.session)
+            && self.era.is_none_or(|era| era == subject.era)
+            && fits(self.path.as_ref(), Some(subject.path))
+            && fits(self.upstream.as_ref(), subject.upstream)
+            && fits(self.client.as_ref(), subject.client.map(|(name, _)| name))
+            && fits(self.client_version.as_ref(), subject.client.map(|(_, version)| version))
             && self.header.iter().all(|(name, glob)| has_header(subject.headers, name, glob))
-            && self.fits_messages(subject.messages)
+            && (!self.opt_in || opts_in(subject.headers, fault))
     }
 
     /// Whether the scope asks for something that only an exchange has. A connection has no method,
@@ -155,15 +248,35 @@ impl Scope {
     }
 
     fn fits_messages(&self, messages: &[MessageSubject<'_>]) -> bool {
-        (self.method.is_none() && self.tool.is_none())
-            || messages.iter().any(|message| self.fits_message(message))
+        let asks = self.method.is_some()
+            || self.kind.is_some()
+            || self.tool.is_some()
+            || self.prompt.is_some()
+            || self.resource.is_some();
+        !asks || messages.iter().any(|message| self.fits_message(message))
     }
 
     fn fits_message(&self, message: &MessageSubject<'_>) -> bool {
         let method = message.method.as_deref();
-        let tool = message.name.as_deref().filter(|_| method == Some("tools/call"));
-        fits(self.method.as_ref(), method) && fits(self.tool.as_ref(), tool)
+        let named =
+            |of: fn(&str) -> bool| message.name.as_deref().filter(|_| method.is_some_and(of));
+        self.kind.is_none_or(|kind| kind == message.kind)
+            && fits(self.method.as_ref(), method)
+            && fits(self.tool.as_ref(), named(|method| method == "tools/call"))
+            && fits(self.prompt.as_ref(), named(|method| method == "prompts/get"))
+            && fits(self.resource.as_ref(), named(is_about_a_resource))
     }
+}
+
+fn is_about_a_resource(method: &str) -> bool {
+    method.starts_with("resources/") || method == "notifications/resources/updated"
+}
+
+/// Whether the request asks for the fault: `x-squall-inject: slow, cut` or `*`.
+fn opts_in(headers: &HeaderMap, fault: &FaultId) -> bool {
+    let values = headers.get_all(header::INJECT).iter().filter_map(|value| value.to_str().ok());
+    let mut names = values.flat_map(|list| list.split(',')).map(str::trim);
+    names.any(|name| name == "*" || name == fault.as_str())
 }
 
 fn fits(glob: Option<&Glob>, text: Option<&str>) -> bool {
@@ -196,14 +309,22 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-team", "blue".parse().expect("a value"));
         headers.append("x-team", "red".parse().expect("a value"));
+        headers.append("x-squall-inject", "other, slow".parse().expect("a value"));
         let subject = Subject {
             direction: Direction::Request,
+            era: Era::Session,
             http_method: "POST",
+            path: "/mcp",
             headers: &headers,
             session: Some("abc-1"),
+            client: Some(("inspector", "1.2")),
+            upstream: Some("127.0.0.1:3001"),
+            status: None,
+            event: None,
             messages,
         };
-        assert_eq!(scope.matches(&subject, Direction::Request), expected, "{scope:?}");
+        let fault = "slow".parse().expect("an id");
+        assert_eq!(scope.matches(&subject, Direction::Request, &fault), expected, "{scope:?}");
     }
 
     #[test]
@@ -224,6 +345,19 @@ mod tests {
             (r#"{"header":{"X-Team":"r*"}}"#, true),
             (r#"{"header":{"x-team":"green"}}"#, false),
             (r#"{"header":{"x-other":"*"}}"#, false),
+            (r#"{"kind":"request"}"#, true),
+            (r#"{"kind":"notification"}"#, false),
+            (r#"{"era":"session"}"#, true),
+            (r#"{"era":"stateless"}"#, false),
+            (r#"{"client":"insp*","client_version":"1.*"}"#, true),
+            (r#"{"client":"insp*","client_version":"2.*"}"#, false),
+            (r#"{"path":"/mcp"}"#, true),
+            (r#"{"path":"/other"}"#, false),
+            (r#"{"upstream":"*:3001"}"#, true),
+            (r#"{"upstream":"*:3002"}"#, false),
+            (r#"{"prompt":"*"}"#, false),
+            (r#"{"resource":"*"}"#, false),
+            (r#"{"opt_in":true}"#, true),
             (r#"{"tool":"fast-*","http_method":"GET"}"#, false),
         ] {
             check(scope, &echo, expected);
@@ -250,6 +384,18 @@ mod tests {
             name: Some("greeting".into()),
         };
         check(r#"{"tool":"greeting"}"#, &[prompt], false);
+    }
+
+    #[test]
+    fn a_resource_is_the_uri_of_any_message_about_one() {
+        let message = |method: &'static str| MessageSubject {
+            kind: Kind::Notification,
+            method: Some(method.into()),
+            name: Some("app://x".into()),
+        };
+        check(r#"{"resource":"app://*"}"#, &[message("notifications/resources/updated")], true);
+        check(r#"{"resource":"app://*"}"#, &[message("resources/read")], true);
+        check(r#"{"resource":"app://*"}"#, &[message("tools/call")], false);
     }
 
     #[test]

@@ -4,7 +4,17 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scope::Glob;
+
+mod alteration;
+
+pub use alteration::{
+    Acknowledgement, Alteration, EventId, Malformation, Memory, PointerEdit, RequestState,
+};
 
 /// The moment at which an effect acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +23,7 @@ pub enum Moment {
     Connection,
     /// One HTTP request and its answer.
     Exchange,
-    /// One SSE event on its way to the client.
+    /// One JSON-RPC message: an SSE event or a JSON body.
     Message,
 }
 
@@ -48,10 +58,97 @@ pub enum ExchangeVerdict {
     Reply(Reply),
     /// The request, or its answer, is swallowed; the connection closes when the fault ends.
     Drop,
+    /// The request, or its answer, is swallowed; the connection closes after so long.
+    Timeout(Duration),
     /// The connection ends with a TCP RST.
     Reset,
-    /// The session is gone: 404 for this and every later exchange that names it.
-    ExpireSession,
+    /// The session is gone: this status for this and every later exchange that names it.
+    ExpireSession(StatusCode),
+    /// These changes to the headers of the request, or of its answer.
+    EditHeaders(Vec<HeaderEdit>),
+    /// The request goes to another upstream.
+    Reroute(Reroute),
+    /// The request is delivered twice; the client gets the second answer.
+    Repeat,
+    /// The answer's body ends early.
+    Cut(Cut),
+    /// The answer's body is held back until it is complete.
+    HoldBack,
+    /// The request resumes another stream than its client means, or none.
+    Resume(Resume),
+}
+
+impl ExchangeVerdict {
+    /// Whether it ends the exchange, so that faults behind it are not asked.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Reply(_)
+            | Self::Drop
+            | Self::Timeout(_)
+            | Self::Reset
+            | Self::ExpireSession(_) => true,
+            Self::Wait(_)
+            | Self::EditHeaders(_)
+            | Self::Reroute(_)
+            | Self::Repeat
+            | Self::Cut(_)
+            | Self::HoldBack
+            | Self::Resume(_) => false,
+        }
+    }
+}
+
+/// A change to headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// All values under the name go.
+    Remove(HeaderName),
+    /// This value alone stands under the name.
+    Set(HeaderName, HeaderValue),
+    /// `Mcp-Session-Id` becomes that of another session that is alive, if there is one.
+    SwapSession,
+}
+
+/// Where a request goes instead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reroute {
+    /// To any other upstream than its own.
+    Other,
+    /// To an upstream whose `HOST:PORT` fits.
+    To(Glob),
+}
+
+/// An early end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// After so many bytes of the body.
+    pub after: u64,
+    /// How the body ends.
+    pub ending: Ending,
+}
+
+/// How something ends early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The connection closes: to HTTP, the body is incomplete.
+    #[default]
+    Close,
+    /// The connection ends with a TCP RST.
+    Reset,
+    /// As if it were complete.
+    Clean,
+}
+
+/// What becomes of a stream that is resumed with `Last-Event-ID`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// The events that were missed are not replayed.
+    #[default]
+    Forget,
+    /// The events of another stream are replayed.
+    Mixup,
 }
 
 /// What becomes of a message.
@@ -63,6 +160,56 @@ pub enum MessageVerdict {
     Drop,
     /// The connection ends with a TCP RST in its place.
     Reset,
+    /// It arrives twice.
+    Repeat,
+    /// So many of those behind it overtake it.
+    Overtake(u32),
+    /// It arrives in two pieces.
+    Split(Split),
+    /// It says something else.
+    Alter(Alteration),
+    /// This message arrives before it.
+    Precede(String),
+    /// The stream ends before it.
+    CutBefore(Ending),
+    /// The stream ends after it.
+    CutAfter(Ending),
+}
+
+impl MessageVerdict {
+    /// Whether nothing of the message is left for the faults behind it.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Drop | Self::Reset | Self::CutBefore(_) => true,
+            Self::Delay(_)
+            | Self::Repeat
+            | Self::Overtake(_)
+            | Self::Split(_)
+            | Self::Alter(_)
+            | Self::Precede(_)
+            | Self::CutAfter(_) => false,
+        }
+    }
+}
+
+/// Two pieces of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Where it is split.
+    pub at: SplitAt,
+    /// How much later the second piece comes.
+    pub pause: Duration,
+}
+
+/// Where an event is split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitAt {
+    /// In the middle of a `data:` line.
+    #[default]
+    Line,
+    /// Within a character of several bytes; in the middle of a line where there is none.
+    Character,
 }
 
 /// An answer that the proxy makes itself.

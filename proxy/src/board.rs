@@ -1,15 +1,19 @@
 //! The board of live faults: an immutable snapshot that is swapped whole, and the leases on it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use http::StatusCode;
 use parking_lot::Mutex;
 use squall_model::chance::{DrawKey, Seed};
-use squall_model::fault::{Fault, FaultId};
+use squall_model::fault::{Effect, Fault, FaultId};
 use squall_model::scope::Subject;
-use squall_model::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Verdict};
+use squall_model::verdict::{
+    Alteration, ConnectionVerdict, ExchangeVerdict, Memory, MessageVerdict, Moment, Verdict,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +25,16 @@ const MOST_FAULTS: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct LiveFault {
     pub(crate) fault: Fault,
-    /// Tells this fault from others that had its id before.
-    serial: u64,
+    /// The number of its first act on the board, so that connections know which faults they have
+    /// met; 0 until then.
+    serial: AtomicU64,
     /// Shared with the faults that had its place before.
     counters: Arc<Counters>,
+    /// How many it holds now.
+    held: AtomicU64,
+    /// What its alterations remember.
+    memory: Mutex<Memory>,
+    starts_at: Option<Instant>,
     ends_at: Mutex<Option<Instant>>,
     ended: CancellationToken,
 }
@@ -38,19 +48,59 @@ struct Counters {
 /// A fault that fired, and what it decided.
 #[derive(Debug)]
 pub(crate) struct Decision<V> {
-    pub(crate) fault: Arc<LiveFault>,
+    pub(crate) fault: Fired,
     pub(crate) verdict: V,
 }
 
+/// A fault that fired. While this lives, what it hit counts as held by it.
+#[derive(Debug)]
+pub(crate) struct Fired(Arc<LiveFault>);
+
+impl Deref for Fired {
+    type Target = LiveFault;
+
+    fn deref(&self) -> &LiveFault {
+        &self.0
+    }
+}
+
+impl Drop for Fired {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl LiveFault {
-    fn new(fault: Fault, serial: u64, counters: Arc<Counters>) -> Self {
+    fn new(fault: Fault, counters: Arc<Counters>) -> Self {
         Self {
+            starts_at: fault.chance.start_after.and_then(end_of),
             ends_at: Mutex::new(fault.lease.and_then(end_of)),
             fault,
-            serial,
+            serial: AtomicU64::new(0),
             counters,
+            held: AtomicU64::new(0),
+            memory: Mutex::default(),
             ended: CancellationToken::new(),
         }
+    }
+
+    /// Whether it acts at this moment: it is switched on, and its time has come.
+    fn acts_at(&self, now: Instant) -> bool {
+        self.fault.enabled && self.starts_at.is_none_or(|start| start <= now)
+    }
+
+    /// The message as the alteration leaves it. Where it has nothing to alter, the hit is taken back.
+    pub(crate) fn alter(&self, alteration: &Alteration, message: &[u8]) -> Option<Vec<u8>> {
+        let altered = alteration.apply(message, &mut self.memory.lock());
+        if altered.is_none() {
+            self.take_back();
+        }
+        altered
+    }
+
+    /// What it decided could not be done: it counts as no hit.
+    pub(crate) fn take_back(&self) {
+        self.counters.hits.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How often traffic fitted the scope.
@@ -78,13 +128,26 @@ impl LiveFault {
         self.ended.is_cancelled()
     }
 
-    fn decide(&self, seed: Seed, key: DrawKey) -> Option<Verdict> {
+    fn serial(&self) -> u64 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    fn decide(self: &Arc<Self>, seed: Seed, key: DrawKey) -> Option<(Fired, Verdict)> {
         let nth = self.counters.matches.fetch_add(1, Ordering::Relaxed) + 1;
         let mut draw = seed.draw(self.fault.id.as_str(), key);
-        if !self.fault.chance.fires(nth, &mut draw) || !self.take_hit() {
+        if !self.fault.chance.fires(nth, &mut draw) {
             return None;
         }
-        Some(self.fault.effect.decide(&mut draw))
+        let fired = self.hold()?;
+        self.take_hit().then(|| (fired, self.fault.effect.decide(&mut draw)))
+    }
+
+    /// Counts what it hit as held, unless it holds as many as it may.
+    fn hold(self: &Arc<Self>) -> Option<Fired> {
+        let most = self.fault.chance.max_concurrent.unwrap_or(u64::MAX);
+        let before = self.held.fetch_add(1, Ordering::Relaxed);
+        let fired = Fired(self.clone());
+        (before < most).then_some(fired)
     }
 
     fn take_hit(&self) -> bool {
@@ -94,25 +157,29 @@ impl LiveFault {
     }
 }
 
-/// All live faults at one instant, in the order in which they were added, by moment.
+/// All live faults at one instant, in the order in which they were added; and those that act now, by
+/// moment.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     all: Vec<Arc<LiveFault>>,
     connection: Vec<Arc<LiveFault>>,
     exchange: Vec<Arc<LiveFault>>,
     message: Vec<Arc<LiveFault>>,
+    wants_event_ids: bool,
 }
 
 impl Snapshot {
-    fn new(all: Vec<Arc<LiveFault>>) -> Self {
+    fn new(all: Vec<Arc<LiveFault>>, now: Instant) -> Self {
         let of = |moment| {
-            let acts_then = |live: &&Arc<LiveFault>| live.fault.effect.moment() == moment;
+            let acts_then =
+                |live: &&Arc<LiveFault>| live.acts_at(now) && live.fault.effect.moment() == moment;
             all.iter().filter(acts_then).cloned().collect()
         };
         Self {
             connection: of(Moment::Connection),
             exchange: of(Moment::Exchange),
             message: of(Moment::Message),
+            wants_event_ids: all.iter().any(|live| live.fault.effect.resumes_others()),
             all,
         }
     }
@@ -122,9 +189,19 @@ impl Snapshot {
         &self.all
     }
 
+    /// Whether any fault acts on exchanges.
+    pub(crate) fn acts_on_exchanges(&self) -> bool {
+        !self.exchange.is_empty()
+    }
+
     /// Whether any fault acts on messages.
     pub(crate) fn acts_on_messages(&self) -> bool {
         !self.message.is_empty()
+    }
+
+    /// Whether a fault needs to know the event ids of all streams.
+    pub(crate) fn wants_event_ids(&self) -> bool {
+        self.wants_event_ids
     }
 
     fn find(&self, id: &FaultId) -> Option<&Arc<LiveFault>> {
@@ -187,6 +264,15 @@ impl Board {
         self.changed.subscribe()
     }
 
+    /// What a session is told that the fault has expired: the fault's own word while it is live.
+    pub(crate) fn expiry_status(&self, fault: &FaultId) -> StatusCode {
+        let snapshot = self.snapshot();
+        match snapshot.find(fault).map(|live| &live.fault.effect) {
+            Some(Effect::ExpireSession(expiry)) => expiry.status.code(),
+            _ => StatusCode::NOT_FOUND,
+        }
+    }
+
     /// The number of this arrival, from 1: what to draw from where there is no operation id.
     pub(crate) fn arrival(&self) -> DrawKey {
         DrawKey::Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed) + 1)
@@ -201,9 +287,9 @@ impl Board {
         if all.len() >= MOST_FAULTS {
             return Err(EditError::Full);
         }
-        let live = Arc::new(LiveFault::new(fault, serial.next(), Arc::default()));
+        let live = Arc::new(LiveFault::new(fault, Arc::default()));
         all.push(live.clone());
-        self.publish(all);
+        self.publish(all, &mut serial);
         Ok(live)
     }
 
@@ -215,9 +301,9 @@ impl Board {
         let Some(place) = all.iter_mut().find(|live| live.fault.id == fault.id) else {
             return Err(EditError::Unknown(fault.id));
         };
-        let live = Arc::new(LiveFault::new(fault, serial.next(), place.counters.clone()));
+        let live = Arc::new(LiveFault::new(fault, place.counters.clone()));
         let old = std::mem::replace(place, live.clone());
-        self.publish(all);
+        self.publish(all, &mut serial);
         old.ended.cancel();
         Ok(live)
     }
@@ -246,8 +332,9 @@ impl Board {
         Ok(live.clone())
     }
 
-    /// Ends faults when their leases run out, for as long as it is polled.
-    pub(crate) async fn keep_leases(&self) {
+    /// Starts faults when their time comes, and ends them when their leases run out, for as long as
+    /// it is polled.
+    pub(crate) async fn keep_time(&self) {
         let mut changed = self.subscribe();
         loop {
             let now = Instant::now();
@@ -255,13 +342,29 @@ impl Board {
             {
                 tracing::info!(fault = %live.fault.id, hits = live.hits(), "lease ran out");
             }
-            let next =
-                self.snapshot().faults().iter().filter_map(|live| *live.ends_at.lock()).min();
+            self.start_due(now);
             tokio::select! {
-                () = sleep_until(next) => {}
+                () = sleep_until(self.next_moment(now)) => {}
                 _ = changed.changed() => {}
             }
         }
+    }
+
+    fn start_due(&self, now: Instant) {
+        let is_due = |live: &Arc<LiveFault>| live.serial() == 0 && live.acts_at(now);
+        let mut serial = self.edit.lock();
+        let all = self.snapshot().faults().to_vec();
+        if all.iter().any(is_due) {
+            self.publish(all, &mut serial);
+        }
+    }
+
+    /// When a fault starts or ends next.
+    fn next_moment(&self, now: Instant) -> Option<Instant> {
+        let snapshot = self.snapshot();
+        let starts = snapshot.faults().iter().filter_map(|live| live.starts_at);
+        let ends = snapshot.faults().iter().filter_map(|live| *live.ends_at.lock());
+        starts.filter(|start| *start > now).chain(ends).min()
     }
 
     /// What connection faults that this connection has not met yet decide about it.
@@ -275,12 +378,12 @@ impl Board {
             return Vec::new();
         }
         let before = met.0;
-        let fresh = snapshot.connection.iter().filter(|live| live.serial > before);
-        let newest = snapshot.connection.iter().map(|live| live.serial).max();
+        let fresh = snapshot.connection.iter().filter(|live| live.serial() > before);
+        let newest = snapshot.connection.iter().map(|live| live.serial()).max();
         met.0 = met.0.max(newest.unwrap_or_default());
         let decided = fresh.filter_map(|live| match live.decide(self.seed, key)? {
-            Verdict::Connection(verdict) => Some(Decision { fault: live.clone(), verdict }),
-            Verdict::Exchange(_) | Verdict::Message(_) => None,
+            (fault, Verdict::Connection(verdict)) => Some(Decision { fault, verdict }),
+            (_, Verdict::Exchange(_) | Verdict::Message(_)) => None,
         });
         decided.collect()
     }
@@ -293,8 +396,7 @@ impl Board {
         key: DrawKey,
     ) -> Vec<Decision<ExchangeVerdict>> {
         self.decide(&self.snapshot().exchange, subject, key, |verdict| match verdict {
-            Verdict::Exchange(verdict @ ExchangeVerdict::Wait(_)) => Some((verdict, false)),
-            Verdict::Exchange(verdict) => Some((verdict, true)),
+            Verdict::Exchange(verdict) => Some((verdict.is_final(), verdict)),
             Verdict::Connection(_) | Verdict::Message(_) => None,
         })
     }
@@ -307,8 +409,7 @@ impl Board {
         key: DrawKey,
     ) -> Vec<Decision<MessageVerdict>> {
         self.decide(&self.snapshot().message, subject, key, |verdict| match verdict {
-            Verdict::Message(verdict @ MessageVerdict::Delay(_)) => Some((verdict, false)),
-            Verdict::Message(verdict) => Some((verdict, true)),
+            Verdict::Message(verdict) => Some((verdict.is_final(), verdict)),
             Verdict::Connection(_) | Verdict::Exchange(_) => None,
         })
     }
@@ -320,12 +421,13 @@ impl Board {
         faults: &[Arc<LiveFault>],
         subject: &Subject<'_>,
         key: DrawKey,
-        of_moment: impl Fn(Verdict) -> Option<(V, bool)>,
+        of_moment: impl Fn(Verdict) -> Option<(bool, V)>,
     ) -> Vec<Decision<V>> {
         let mut decisions = Vec::new();
         for live in faults.iter().filter(|live| live.fault.matches(subject)) {
-            if let Some((verdict, is_last)) = live.decide(self.seed, key).and_then(&of_moment) {
-                decisions.push(Decision { fault: live.clone(), verdict });
+            let Some((fault, verdict)) = live.decide(self.seed, key) else { continue };
+            if let Some((is_last, verdict)) = of_moment(verdict) {
+                decisions.push(Decision { fault, verdict });
                 if is_last {
                     break;
                 }
@@ -335,11 +437,11 @@ impl Board {
     }
 
     fn remove_where(&self, gone: impl Fn(&LiveFault) -> bool) -> Vec<Arc<LiveFault>> {
-        let _editing = self.edit.lock();
+        let mut serial = self.edit.lock();
         let all = self.snapshot().faults().to_vec();
         let (removed, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|live| gone(live));
         if !removed.is_empty() {
-            self.publish(kept);
+            self.publish(kept, &mut serial);
             for live in &removed {
                 live.ended.cancel();
             }
@@ -347,8 +449,12 @@ impl Board {
         removed
     }
 
-    fn publish(&self, all: Vec<Arc<LiveFault>>) {
-        self.snapshot.store(Arc::new(Snapshot::new(all)));
+    fn publish(&self, all: Vec<Arc<LiveFault>>, serial: &mut Serial) {
+        let now = Instant::now();
+        for live in all.iter().filter(|live| live.serial() == 0 && live.acts_at(now)) {
+            live.serial.store(serial.next(), Ordering::Relaxed);
+        }
+        self.snapshot.store(Arc::new(Snapshot::new(all, now)));
         self.changed.send_replace(());
     }
 }
@@ -374,6 +480,7 @@ async fn sleep_until(moment: Option<Instant>) {
 mod tests {
     use super::*;
     use http::HeaderMap;
+    use squall_model::mcp::era::Era;
     use squall_model::scope::Direction;
 
     fn fault(json: &str) -> Fault {
@@ -388,13 +495,23 @@ mod tests {
         let headers = HeaderMap::new();
         let subject = Subject {
             direction: Direction::Request,
+            era: Era::Session,
             http_method: "POST",
+            path: "/mcp",
             headers: &headers,
             session: None,
+            client: None,
+            upstream: None,
+            status: None,
+            event: None,
             messages: &[],
         };
         let decide = |_| board.decide_exchange(&subject, board.arrival()).len() as u64;
         (0..requests).map(decide).sum()
+    }
+
+    fn hold(board: &Board) -> Vec<Decision<ConnectionVerdict>> {
+        board.decide_connection(&mut Met::default(), board.arrival())
     }
 
     fn board(faults: impl IntoIterator<Item = Fault>) -> Board {
@@ -488,6 +605,47 @@ mod tests {
         assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
     }
 
+    #[test]
+    fn a_fault_that_is_switched_off_is_listed_and_does_nothing() {
+        let board = board([status("a", r#","enabled":false"#)]);
+        assert_eq!(hits(&board, 10), 0);
+        assert_eq!(board.snapshot().faults()[0].matches(), 0);
+        board.replace(status("a", "")).expect("it is there");
+        assert_eq!(hits(&board, 10), 10);
+    }
+
+    #[test]
+    fn no_more_are_held_at_a_time_than_the_fault_may() {
+        let stall =
+            r#"{"id":"a","chance":{"max_concurrent":2},"effect":{"reset":{"at":"connection"}}}"#;
+        let board = board([fault(stall)]);
+        let (first, second) = (hold(&board), hold(&board));
+        assert_eq!((first.len(), second.len(), hold(&board).len()), (1, 1, 0));
+        drop(first);
+        assert_eq!(hold(&board).len(), 1, "there is room again");
+        assert_eq!(board.snapshot().faults()[0].hits(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_sleeps_until_its_time_has_come() {
+        let asleep =
+            r#"{"id":"a","chance":{"start_after":"10s"},"effect":{"reset":{"at":"connection"}}}"#;
+        let board = board([fault(asleep)]);
+        let mut met = Met::default();
+        let test = async {
+            let mut changed = board.subscribe();
+            assert!(board.decide_connection(&mut met, DrawKey::Arrival(1)).is_empty());
+            board
+                .add(fault(&asleep.replace(r#""a""#, r#""b""#).replace("10s", "0s")))
+                .expect("new");
+            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+            changed.mark_unchanged();
+            changed.changed().await.expect("the board lives");
+            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+        };
+        tokio::select! { () = test => {}, () = board.keep_time() => {} }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_lease_runs_out_unless_it_is_renewed() {
         let board = board([status("a", r#","lease":"10s""#), status("b", "")]);
@@ -501,6 +659,6 @@ mod tests {
             live.ended().await;
             assert_eq!(board.snapshot().faults()[0].fault.id.as_str(), "b");
         };
-        tokio::select! { () = test => {}, () = board.keep_leases() => {} }
+        tokio::select! { () = test => {}, () = board.keep_time() => {} }
     }
 }

@@ -1,16 +1,18 @@
 //! What an exchange is, read from its head and the first 64 KiB of its JSON body.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use serde_json::value::RawValue;
 use squall_model::chance::DrawKey;
-use squall_model::mcp::envelope::{Envelope, Kind};
+use squall_model::mcp::envelope::{Envelope, Kind, Message};
 use squall_model::mcp::era::Era;
 use squall_model::mcp::header;
 use squall_model::operation::OperationId;
@@ -19,7 +21,7 @@ use squall_model::scope::{Direction, MessageSubject, Subject};
 use crate::board::Board;
 use crate::config::CLASSIFY_LIMIT;
 use crate::record::Hit;
-use crate::stream::{Body, Held};
+use crate::stream::Held;
 
 /// How long a body may take until it is forwarded unclassified.
 const HOLD: Duration = Duration::from_secs(10);
@@ -28,16 +30,34 @@ const HOLD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) method: Method,
+    pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) era: Era,
+    /// Name and version of the client, as far as its request says them.
+    pub(crate) client: Option<Client>,
+    /// The upstream that is tried first, or that has answered, by its number.
+    pub(crate) upstream: usize,
+    /// Its `HOST:PORT`.
+    pub(crate) authority: Option<Arc<str>>,
+    /// The status of the answer, once there is one.
+    pub(crate) status: Option<StatusCode>,
+    /// Whether the body was held from beginning to end.
+    pub(crate) is_whole: bool,
     /// `Mcp-Session-Id`, which means nothing in the stateless era.
     pub(crate) session: Option<Arc<str>>,
     pub(crate) messages: Vec<MessageSubject<'static>>,
     /// The ids of the requests among the messages, as they were written.
-    pub(crate) ids: Vec<Box<serde_json::value::RawValue>>,
+    pub(crate) ids: Vec<Box<RawValue>>,
     pub(crate) is_batch: bool,
     pub(crate) operation: Option<OperationId>,
     pub(crate) key: DrawKey,
+}
+
+/// A client by its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) name: Arc<str>,
+    pub(crate) version: Arc<str>,
 }
 
 impl Exchange {
@@ -54,11 +74,44 @@ impl Exchange {
     ) -> Subject<'a> {
         Subject {
             direction,
+            era: self.era,
             http_method: self.method.as_str(),
+            path: self.uri.path(),
             headers: &self.headers,
             session: self.session.as_deref(),
+            client: self.client.as_ref().map(|client| (&*client.name, &*client.version)),
+            upstream: self.authority.as_deref(),
+            status: self.status,
+            event: None,
             messages,
         }
+    }
+
+    /// What the data of an answer says. An answer to the exchange's request has its method and name.
+    pub(crate) fn messages_of(&self, data: &[u8]) -> Vec<MessageSubject<'static>> {
+        let Ok(envelope) = Envelope::peek(data) else {
+            return Vec::new();
+        };
+        envelope.messages().iter().map(|message| self.message_of(message)).collect()
+    }
+
+    fn message_of(&self, message: &Message<'_>) -> MessageSubject<'static> {
+        let own = |text: Option<&Cow<'_, str>>| text.map(|text| Cow::Owned(text.to_string()));
+        let (method, name) = match message.kind {
+            Kind::Request | Kind::Notification => (message.method.as_ref(), message.name.as_ref()),
+            Kind::Response | Kind::Error => {
+                let asked = self.asked(message.id);
+                (asked.and_then(|m| m.method.as_ref()), asked.and_then(|m| m.name.as_ref()))
+            }
+        };
+        MessageSubject { kind: message.kind, method: own(method), name: own(name) }
+    }
+
+    /// The request that an answer of this id answers: in a batch, the one that has it.
+    fn asked(&self, id: Option<&RawValue>) -> Option<&MessageSubject<'static>> {
+        let mut requests = self.messages.iter().filter(|message| message.kind == Kind::Request);
+        let place = self.ids.iter().position(|asked| Some(asked.get()) == id.map(RawValue::get));
+        requests.nth(place.unwrap_or_default())
     }
 
     /// One line for each exchange, for those who ask for `debug`.
@@ -85,11 +138,17 @@ pub(crate) async fn classify(
     parts: &Parts,
     body: Incoming,
     board: &Board,
-) -> Result<(Exchange, Body), hyper::Error> {
+) -> Result<(Exchange, Held), hyper::Error> {
     let is_json = parts.method == Method::POST && has_json(&parts.headers);
     let held = if is_json && fits(&body) { hold(body).await? } else { Held::nothing(body) };
     let mut exchange = Exchange {
         method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        client: None,
+        upstream: 0,
+        authority: None,
+        status: None,
+        is_whole: held.is_whole(),
         headers: parts.headers.clone(),
         era: era_of_head(&parts.headers).unwrap_or(Era::Session),
         session: None,
@@ -107,7 +166,7 @@ pub(crate) async fn classify(
     }
     exchange.trace();
     exchange.key = exchange.operation.map_or_else(|| board.arrival(), DrawKey::Operation);
-    Ok((exchange, Body::Held(held)))
+    Ok((exchange, held))
 }
 
 fn read_messages(exchange: &mut Exchange, body: &[u8]) {
@@ -125,6 +184,9 @@ fn read_messages(exchange: &mut Exchange, body: &[u8]) {
             exchange.ids.push(id.to_owned());
         }
         exchange.operation = exchange.operation.or(message.operation);
+        if let Some((name, version)) = message.client() {
+            exchange.client = Some(Client { name: name.into(), version: version.into() });
+        }
         exchange.messages.push(MessageSubject {
             kind: message.kind,
             method: message.method.as_deref().map(|text| text.to_owned().into()),

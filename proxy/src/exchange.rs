@@ -16,13 +16,13 @@ use squall_model::scope::Direction;
 use squall_model::verdict::ExchangeVerdict;
 
 use crate::board::Decision;
-use crate::carry::{self, Course};
+use crate::carry::{self, Carrying, Course};
 use crate::classify::{Exchange, classify};
 use crate::ledger::Session;
 use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::stream::{Body, EventStream, EventStreamContext};
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, Upstreams};
 
 /// The exchange ends without an answer, and the connection with it.
 #[derive(Debug, thiserror::Error)]
@@ -42,33 +42,50 @@ pub(crate) async fn serve(
     if request.method() == Method::CONNECT {
         return Ok(no_tunnel());
     }
-    let (parts, body) = request.into_parts();
-    let (exchange, body) = classify(&parts, body, &proxying.board).await?;
+    let (mut parts, body) = request.into_parts();
+    let (mut exchange, body) = classify(&parts, body, &proxying.board).await?;
     let mut touched = Vec::new();
 
     let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
     let Session { home, expired_by } = known.unwrap_or_default();
     if let Some(fault) = expired_by {
         let response = proxying.expired(&exchange, fault);
-        body.discard().await;
+        Body::Held(body).discard().await;
         return Ok(response);
     }
-    let decisions = proxying.decide(&exchange, Direction::Request, &mut touched);
-    match proxying.carry(decisions, &exchange, &link).await {
-        Course::Forward => {}
+    exchange.goes_to(proxying.upstreams.first(home), &proxying.upstreams);
+    let decisions = proxying.decide(&exchange, Direction::Request);
+    let mut carrying = proxying.carrying(&exchange, &link, &mut touched);
+    let changes = match carrying.exchange(decisions).await {
+        Course::Forward(changes) => changes,
         Course::Answer(response) => {
-            body.discard().await;
+            Body::Held(body).discard().await;
             return Ok(signed(*response, &touched));
         }
         Course::Abort => return Err(Aborted::ByFault),
-    }
+    };
+    let body = carrying.request(body, &mut parts.headers);
+    changes.edit(&mut parts.headers);
 
-    let sent = proxying.upstreams.send(&link.pool, home, for_upstream(parts, body)).await;
+    let upstream = changes.upstream.unwrap_or(exchange.upstream);
+    if changes.repeat
+        && let Some(copy) = body.copy()
+    {
+        let request = for_upstream(parts.clone(), Body::Held(copy));
+        if let Ok((_, first)) = proxying.upstreams.send(&link.pool, upstream, request).await {
+            carry::execute(first).await;
+        }
+    }
+    let request = for_upstream(parts, Body::Held(body));
+    let sent = proxying.upstreams.send(&link.pool, upstream, request).await;
     let (upstream, response) = match sent {
         Ok(answered) => answered,
         Err(error) => return Ok(signed(bad_gateway(error), &touched)),
     };
-    proxying.learn(&exchange, upstream, &response);
+    let is_astray = changes.upstream.is_some();
+    proxying.learn(&exchange, Some(upstream).filter(|_| !is_astray), &response);
+    exchange.goes_to(upstream, &proxying.upstreams);
+    exchange.status = Some(response.status());
     answer(&proxying, &link, exchange, response, touched).await
 }
 
@@ -80,74 +97,91 @@ async fn answer(
     response: Response<Incoming>,
     mut touched: Vec<FaultId>,
 ) -> Result<Response<Body>, Aborted> {
-    let decisions = proxying.decide(&exchange, Direction::Response, &mut touched);
-    if carry::replaces_answer(&decisions) {
+    let decisions = proxying.decide(&exchange, Direction::Response);
+    let mut carrying = proxying.carrying(&exchange, link, &mut touched);
+    if decisions.iter().any(|decision| decision.verdict.is_final()) {
+        // The client shall not get it, but the server shall have executed the request.
         carry::execute(response).await;
-        return match proxying.carry(decisions, &exchange, link).await {
+        return match carrying.exchange(decisions).await {
             Course::Answer(response) => Ok(signed(*response, &touched)),
-            Course::Forward | Course::Abort => Err(Aborted::ByFault),
+            Course::Forward(_) | Course::Abort => Err(Aborted::ByFault),
         };
     }
-    proxying.carry(decisions, &exchange, link).await;
+    let Course::Forward(changes) = carrying.exchange(decisions).await else {
+        return Err(Aborted::ByFault);
+    };
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
     // The version is each connection's own (RFC 9110, section 2.5).
     parts.version = Version::HTTP_11;
-    let body = if is_plain_event_stream(&parts.headers) {
-        let context = EventStreamContext {
-            board: proxying.board.clone(),
-            recorder: proxying.recorder.clone(),
-            delay: proxying.delay.clone(),
-            link: link.clone(),
-        };
+    if is_plain(&parts.headers, header::EVENT_STREAM) {
+        let context = proxying.event_stream(link);
         let events = EventStream::new(body, exchange, context);
         if events.may_shrink() {
             parts.headers.remove(CONTENT_LENGTH);
         }
-        Body::Events(Box::new(events))
-    } else {
-        Body::Answer(body, link.clone())
+        let body = Body::Events(Box::new(events));
+        let body = changes.answer(&mut parts.headers, body, link).await;
+        return Ok(signed(Response::from_parts(parts, body), &touched));
+    }
+    let body = Body::Answer(body, link.clone());
+    let response = match carrying.json_answer(&mut parts, body).await {
+        Course::Forward(body) => {
+            let body = changes.answer(&mut parts.headers, body, link).await;
+            Response::from_parts(parts, body)
+        }
+        Course::Answer(response) => *response,
+        Course::Abort => return Err(Aborted::ByFault),
     };
-    Ok(signed(Response::from_parts(parts, body), &touched))
+    Ok(signed(response, &touched))
+}
+
+impl Exchange {
+    fn goes_to(&mut self, upstream: usize, upstreams: &Upstreams) {
+        self.upstream = upstream;
+        self.authority = upstreams.authority(upstream);
+    }
 }
 
 impl Proxying {
-    /// What faults decide about the exchange in this direction; counted, logged and recorded.
-    fn decide(
-        &self,
-        exchange: &Exchange,
-        direction: Direction,
-        touched: &mut Vec<FaultId>,
-    ) -> Vec<Decision<ExchangeVerdict>> {
-        if self.board.snapshot().faults().is_empty() {
+    /// What faults decide about the exchange in this direction.
+    fn decide(&self, exchange: &Exchange, direction: Direction) -> Vec<Decision<ExchangeVerdict>> {
+        if !self.board.snapshot().acts_on_exchanges() {
             return Vec::new();
         }
-        let decisions = self.board.decide_exchange(&exchange.subject(direction), exchange.key);
-        for decision in &decisions {
-            self.recorder.injection(&decision.fault.fault, &exchange.hit());
-            touched.push(decision.fault.fault.id.clone());
-        }
-        decisions
+        self.board.decide_exchange(&exchange.subject(direction), exchange.key)
     }
 
-    async fn carry(
-        &self,
-        decisions: Vec<Decision<ExchangeVerdict>>,
-        exchange: &Exchange,
-        link: &Link,
-    ) -> Course {
-        carry::exchange(decisions, exchange, link, &self.delay, &self.ledger).await
+    fn carrying<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        link: &'a Link,
+        touched: &'a mut Vec<FaultId>,
+    ) -> Carrying<'a> {
+        Carrying { proxying: self, exchange, link, touched }
+    }
+
+    fn event_stream(&self, link: &Arc<Link>) -> EventStreamContext {
+        EventStreamContext {
+            board: self.board.clone(),
+            recorder: self.recorder.clone(),
+            event_ids: self.event_ids.clone(),
+            delay: self.delay.clone(),
+            link: link.clone(),
+        }
     }
 
     /// The answer to a request of a session that a fault has expired, for as long as the session is
     /// remembered, whether the fault is still live or not: what is gone stays gone.
     fn expired(&self, exchange: &Exchange, fault: FaultId) -> Response<Body> {
         self.recorder.aftermath(&fault, &exchange.hit());
-        signed(carry::session_not_found(exchange), &[fault])
+        let status = self.board.expiry_status(&fault);
+        signed(carry::session_not_found(exchange, status), &[fault])
     }
 
     /// Remembers where sessions live: from the answers that name them, and from good answers since.
-    fn learn(&self, exchange: &Exchange, upstream: usize, response: &Response<Incoming>) {
+    /// An answer from where a fault has sent the request tells nothing of the session's home.
+    fn learn(&self, exchange: &Exchange, upstream: Option<usize>, response: &Response<Incoming>) {
         let is_good = response.status().is_success();
         if let Some(session) = exchange.session.as_deref() {
             let was_deleted = exchange.method == Method::DELETE && is_good;
@@ -158,7 +192,9 @@ impl Proxying {
         let named = response.headers().get(header::SESSION_ID);
         let named = named.and_then(|value| value.to_str().ok());
         // A client that starts anew may still name the session that it had.
-        if let Some(session) = named.or(exchange.session.as_deref()).filter(|_| is_good) {
+        if let Some(session) = named.or(exchange.session.as_deref()).filter(|_| is_good)
+            && let Some(upstream) = upstream
+        {
             self.ledger.bind(session, upstream);
         }
     }
@@ -181,9 +217,9 @@ fn bad_gateway(error: UpstreamError) -> Response<Body> {
     response
 }
 
-/// Events can be told apart only where the stream is not compressed.
-fn is_plain_event_stream(headers: &HeaderMap) -> bool {
-    carry::has_type(headers, header::EVENT_STREAM) && !headers.contains_key(CONTENT_ENCODING)
+/// Messages can be read only where they are not compressed.
+fn is_plain(headers: &HeaderMap, media_type: &str) -> bool {
+    carry::has_type(headers, media_type) && !headers.contains_key(CONTENT_ENCODING)
 }
 
 /// The proxy stands where a server stands, and opens no tunnels.

@@ -82,6 +82,18 @@ impl Ledger {
         self.shard(session).lock().remove(session);
     }
 
+    /// A session that is alive, and not this one: the one of its shard that was used last.
+    pub(crate) fn another_than(&self, session: &str) -> Option<Arc<str>> {
+        self.shards.iter().find_map(|shard| {
+            let shard = shard.lock();
+            let mut others = shard.sessions.iter();
+            let is_other = |(id, entry): &(&Arc<str>, &Session)| {
+                &***id != session && entry.expired_by.is_none()
+            };
+            others.find(is_other).map(|(id, _)| id.clone())
+        })
+    }
+
     /// All sessions, in no order.
     pub(crate) fn sessions(&self) -> Vec<(Arc<str>, Session)> {
         let list = |shard: &Mutex<Shard>| -> Vec<_> {

@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 mod connection;
 mod delay;
+mod event_ids;
 mod exchange;
 mod ledger;
 mod link;

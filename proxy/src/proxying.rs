@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::board::Board;
 use crate::delay::Delay;
+use crate::event_ids::EventIds;
 use crate::ledger::Ledger;
 use crate::record::Recorder;
 use crate::upstream::Upstreams;
@@ -15,6 +16,7 @@ pub(crate) struct Proxying {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) event_ids: Arc<EventIds>,
     /// This thread's own.
     pub(crate) delay: Delay,
 }

@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::config::{AdminConfig, Config};
 use crate::connection;
 use crate::delay::Delay;
+use crate::event_ids::EventIds;
 use crate::ledger::Ledger;
 use crate::listen;
 use crate::proxying::Proxying;
@@ -38,6 +39,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     upstreams: Arc<Upstreams>,
     recorder: Arc<Recorder>,
+    event_ids: Arc<EventIds>,
 }
 
 /// Why a proxy could not begin.
@@ -115,6 +117,7 @@ impl Proxy {
             ledger: Arc::new(Ledger::new()),
             upstreams: Arc::new(Upstreams::new(config.upstreams)),
             recorder: Arc::new(recorder),
+            event_ids: Arc::default(),
         };
         Ok(Self { listeners, address, admin, shared })
     }
@@ -186,6 +189,7 @@ async fn carry_traffic(
         ledger: shared.ledger,
         upstreams: shared.upstreams,
         recorder: shared.recorder,
+        event_ids: shared.event_ids,
         delay: Delay::start()?,
     });
     let connections = TaskTracker::new();
@@ -225,7 +229,7 @@ async fn keep_house(
     };
     tokio::select! {
         served = serve => served,
-        () = board.keep_leases() => Ok(()),
+        () = board.keep_time() => Ok(()),
         () = shutdown.cancelled() => Ok(()),
     }
 }

@@ -8,14 +8,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use squall_model::verdict::Cut;
+
+use crate::board::Fired;
 use crate::link::Link;
 use crate::upstream::is_reset;
 
+mod cut;
 mod events;
+mod late;
+
+use cut::CutBody;
+use late::Late;
 
 pub(crate) use events::{EventStream, EventStreamContext};
 
@@ -26,14 +35,19 @@ pub(crate) enum BodyError {
     Peer(#[from] hyper::Error),
     #[error("the connection was reset by a fault")]
     Reset,
+    #[error("the body was cut by a fault")]
+    Cut,
 }
 
 impl BodyError {
     /// Lets the client's connection end as the server's did: a RST for a RST.
     fn pass_on(&self, link: &Link) {
-        if let Self::Peer(error) = self
-            && is_reset(error)
-        {
+        let is_reset = match self {
+            Self::Peer(error) => is_reset(error),
+            Self::Reset => true,
+            Self::Cut => false,
+        };
+        if is_reset {
             link.reset();
         }
     }
@@ -48,6 +62,10 @@ pub(crate) enum Body {
     Held(Held),
     /// SSE, cut into events.
     Events(Box<EventStream>),
+    /// Another one, as far as a fault lets it.
+    Cut(Box<CutBody>),
+    /// Another one, that was held back.
+    Late(Box<Late>),
     /// Made here.
     Own(Option<Bytes>),
 }
@@ -70,6 +88,29 @@ impl Body {
             }
         };
         let _ = tokio::time::timeout(DISCARD_TIME, read).await;
+    }
+
+    /// Reads it to its end. Gives it back as it was where it is larger than the limit, has trailers, or
+    /// breaks off.
+    pub(crate) async fn read(mut self, limit: usize) -> Result<Bytes, Self> {
+        let mut late = Late::new(&self);
+        while late.held() <= limit {
+            match self.frame().await {
+                Some(frame) => late.push(frame),
+                None => return late.whole().ok_or_else(|| Self::Late(Box::new(late.then(None)))),
+            }
+        }
+        Err(Self::Late(Box::new(late.then(Some(self)))))
+    }
+
+    /// The same, ended early.
+    pub(crate) fn cut(self, cut: Cut, fault: Fired, link: &Arc<Link>) -> Self {
+        Self::Cut(Box::new(CutBody::new(self, cut, fault, link.clone())))
+    }
+
+    /// The same, once it is complete, too large to be held, or the fault has ended.
+    pub(crate) async fn hold_back(self, fault: &Fired) -> Self {
+        Self::Late(Box::new(Late::collect(self, fault).await))
     }
 }
 
@@ -106,9 +147,29 @@ impl Held {
         Self { start: Some(data), trailers: None, rest: Some(rest), left }
     }
 
+    /// Whether it was held from beginning to end.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// The whole body, if it was held from beginning to end.
-    pub(crate) fn whole(&self) -> Option<&[u8]> {
-        self.start.as_deref().filter(|_| self.rest.is_none())
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        self.start.as_ref().filter(|_| self.is_whole())
+    }
+
+    /// The same as a second body, if it was held from beginning to end.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let start = self.whole()?.clone();
+        Some(Self::all(start, self.trailers.clone(), self.left))
+    }
+
+    /// The same body with other words; its length is corrected where it was declared.
+    pub(crate) fn says(self, words: Bytes, headers: &mut HeaderMap) -> Self {
+        let length = words.len() as u64;
+        if headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        Self::all(words, self.trailers, self.left.map(|_| length))
     }
 
     fn poll_frame(
@@ -163,6 +224,8 @@ impl HttpBody for Body {
             }),
             Self::Held(held) => held.poll_frame(context),
             Self::Events(events) => events.poll_frame(context),
+            Self::Cut(cut) => cut.poll_frame(context),
+            Self::Late(late) => late.poll_frame(context),
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
@@ -171,7 +234,7 @@ impl HttpBody for Body {
         match self {
             Self::Answer(body, _) => body.is_end_stream(),
             Self::Held(held) => held.is_end_stream(),
-            Self::Events(_) => false,
+            Self::Events(_) | Self::Cut(_) | Self::Late(_) => false,
             Self::Own(bytes) => bytes.is_none(),
         }
     }
@@ -181,6 +244,8 @@ impl HttpBody for Body {
             Self::Answer(body, _) => body.size_hint(),
             Self::Held(held) => held.size_hint(),
             Self::Events(events) => events.size_hint(),
+            Self::Cut(cut) => cut.size_hint(),
+            Self::Late(late) => late.size_hint(),
             Self::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

@@ -1,6 +1,7 @@
 //! The replicas behind the proxy: choosing one, connecting to it, and saying why it failed.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use squall_model::verdict::Reroute;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -33,6 +35,8 @@ pub(crate) struct Upstreams {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: UpstreamAddress,
+    /// `HOST:PORT`, as faults match it.
+    authority: Arc<str>,
     /// Until when it is passed over: milliseconds since the proxy's start.
     down_until: AtomicU64,
 }
@@ -63,7 +67,11 @@ pub(crate) struct Pool(Mutex<Vec<(usize, SendRequest<Body>)>>);
 
 impl Upstreams {
     pub(crate) fn new(addresses: Vec<UpstreamAddress>) -> Self {
-        let upstream = |address| Upstream { address, down_until: AtomicU64::new(0) };
+        let upstream = |address: UpstreamAddress| Upstream {
+            authority: address.to_string().trim_start_matches("http://").into(),
+            address,
+            down_until: AtomicU64::new(0),
+        };
         let list = addresses.into_iter().map(upstream).collect();
         Self { list, turn: AtomicUsize::new(0), start: Instant::now() }
     }
@@ -78,15 +86,35 @@ impl Upstreams {
         self.list.iter().map(|upstream| (upstream, self.is_down(upstream)))
     }
 
-    /// Sends the request to its session's home, or to the next upstream in turn; and to another one
-    /// as long as not a byte of it has gone out.
+    /// The upstream to try first: the session's home, or the next in turn.
+    pub(crate) fn first(&self, home: Option<usize>) -> usize {
+        let turn = || self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len();
+        self.candidates(home.unwrap_or_else(turn)).first().copied().unwrap_or_default()
+    }
+
+    /// `HOST:PORT` of the upstream of this number.
+    pub(crate) fn authority(&self, number: usize) -> Option<Arc<str>> {
+        self.list.get(number).map(|upstream| upstream.authority.clone())
+    }
+
+    /// An upstream that fits and is not this one, one that can be reached first.
+    pub(crate) fn other(&self, than: usize, to: &Reroute) -> Option<usize> {
+        let fits = |number: &usize| match to {
+            Reroute::Other => true,
+            Reroute::To(glob) => glob.matches(&self.list[*number].authority),
+        };
+        let others = self.candidates(than + 1).into_iter().filter(|number| *number != than);
+        others.into_iter().find(fits)
+    }
+
+    /// Sends the request to the upstream of this number; and to another one as long as not a byte of
+    /// it has gone out.
     pub(crate) async fn send(
         &self,
         pool: &Pool,
-        home: Option<usize>,
+        first: usize,
         mut request: Request<Body>,
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
-        let first = home.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed));
         let mut failure = UpstreamError::Refused;
         let has_host = request.headers().contains_key(HOST);
         for number in self.candidates(first) {
@@ -160,7 +188,7 @@ enum Attempt {
 impl Upstream {
     /// The `Host` that a request gets which has none, as HTTP/1.0 allows and HTTP/1.1 does not.
     fn host(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(self.address.to_string().trim_start_matches("http://")).ok()
+        HeaderValue::from_str(&self.authority).ok()
     }
 }
 
@@ -259,5 +287,14 @@ mod tests {
         assert_eq!(upstreams.candidates(1), [1, 2, 0]);
         upstreams.list[1].down_until.store(u64::MAX, Ordering::Relaxed);
         assert_eq!(upstreams.candidates(1), [2, 0, 1]);
+    }
+
+    #[test]
+    fn another_upstream_is_never_the_same_one() {
+        let three = upstreams(3);
+        assert_eq!(three.other(1, &Reroute::Other), Some(2));
+        assert_eq!(three.other(1, &Reroute::To("*:1".to_owned().into())), Some(0));
+        assert_eq!(three.other(0, &Reroute::To("*:1".to_owned().into())), None);
+        assert_eq!(upstreams(1).other(0, &Reroute::Other), None);
     }
 }

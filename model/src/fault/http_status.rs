@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Act;
+use crate::chance::Draw;
 use crate::scope::HeaderKey;
-use crate::verdict::{ExchangeVerdict, Reply, ReplyBody, Verdict};
+use crate::verdict::{ExchangeVerdict, HeaderEdit, Moment, Reply, ReplyBody, Verdict};
 
 /// Answers with an HTTP status. With `direction: response` the server has executed the request, and
 /// its answer is replaced.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpStatus {
     /// 200 to 599.
@@ -23,8 +26,12 @@ pub struct HttpStatus {
     pub body: String,
 }
 
-impl HttpStatus {
-    pub(super) fn decide(&self) -> Verdict {
+impl Act for HttpStatus {
+    fn moment(&self) -> Moment {
+        Moment::Exchange
+    }
+
+    fn decide(&self, _: &mut Draw) -> Verdict {
         let headers = self.headers.iter();
         Verdict::Exchange(ExchangeVerdict::Reply(Reply {
             status: self.status.0,
@@ -35,9 +42,22 @@ impl HttpStatus {
 }
 
 /// A final HTTP status, 200 to 599 (RFC 9110, section 15).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u16", into = "u16")]
+#[schemars(extend("minimum" = 200, "maximum" = 599))]
 pub struct Status(StatusCode);
+
+impl Status {
+    /// A status that is known to be final.
+    pub(super) const fn known(code: StatusCode) -> Self {
+        Self(code)
+    }
+
+    /// The status as the field knows it.
+    pub fn code(self) -> StatusCode {
+        self.0
+    }
+}
 
 /// A number that is not a final HTTP status.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +82,9 @@ impl From<Status> for u16 {
 }
 
 /// A header's value: visible ASCII, spaces and tabs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-pub struct HeaderText(String);
+pub struct HeaderText(pub(super) String);
 
 /// A text that is not a header value.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +95,18 @@ impl TryFrom<String> for HeaderText {
     type Error = NotAHeaderValue;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        match http::HeaderValue::from_str(&text) {
+        match HeaderValue::from_str(&text) {
             Ok(_) => Ok(Self(text)),
             Err(_) => Err(NotAHeaderValue(text)),
         }
+    }
+}
+
+impl HeaderText {
+    /// Sets the header to the text, or removes it where there is none.
+    pub(super) fn edit(name: HeaderName, text: Option<&Self>) -> HeaderEdit {
+        let value = text.and_then(|text| HeaderValue::from_str(&text.0).ok());
+        value.map_or(HeaderEdit::Remove(name.clone()), |value| HeaderEdit::Set(name, value))
     }
 }
 

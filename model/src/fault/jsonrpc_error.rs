@@ -1,13 +1,17 @@
 //! JSON-RPC error: the request is answered with an error of our choice, under its own id.
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{ExchangeVerdict, Reply, ReplyBody, Verdict};
+use super::Act;
+use crate::chance::Draw;
+use crate::scope::Subject;
+use crate::verdict::{ExchangeVerdict, Moment, Reply, ReplyBody, Verdict};
 
 /// Answers requests with a JSON-RPC error (HTTP 200). Notifications are left alone. With
 /// `direction: response` the server has executed the request, and its answer is replaced.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonrpcError {
     /// JSON-RPC 2.0, section 5.1: -32768 to -32000 are reserved.
@@ -24,8 +28,16 @@ fn injected() -> String {
     "injected by squall".to_owned()
 }
 
-impl JsonrpcError {
-    pub(super) fn decide(&self) -> Verdict {
+impl Act for JsonrpcError {
+    fn moment(&self) -> Moment {
+        Moment::Exchange
+    }
+
+    fn applies_to(&self, subject: &Subject<'_>) -> bool {
+        subject.has_request()
+    }
+
+    fn decide(&self, _: &mut Draw) -> Verdict {
         Verdict::Exchange(ExchangeVerdict::Reply(Reply {
             status: StatusCode::OK,
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],

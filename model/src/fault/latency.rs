@@ -3,33 +3,39 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::At;
+use super::{Act, At};
 use crate::chance::Draw;
-use crate::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Verdict};
+use crate::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Verdict};
 
 /// The longest time that an effect may wait.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Holds traffic back for `delay`, give or take `jitter`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Unchecked")]
+#[schemars(!try_from, deny_unknown_fields)]
 pub struct Latency {
-    /// The time, such as `200ms`.
+    /// The time, such as `200ms`; at most `1h`.
     #[serde(with = "humantime_serde")]
+    #[schemars(schema_with = "crate::schema::time")]
     pub delay: Duration,
     /// How far the time strays; what that means is up to the distribution.
     #[serde(with = "humantime_serde", skip_serializing_if = "Duration::is_zero")]
+    #[schemars(default, schema_with = "crate::schema::time")]
     pub jitter: Duration,
     /// How it strays.
+    #[schemars(default)]
     pub distribution: Distribution,
     /// What is held back.
+    #[schemars(default)]
     pub at: At,
 }
 
 /// How a latency strays from its `delay`. No draw is below zero or above an hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distribution {
     /// Anything from `delay - jitter` to `delay + jitter`, equally likely.
@@ -41,8 +47,12 @@ pub enum Distribution {
     Pareto,
 }
 
-impl Latency {
-    pub(super) fn decide(&self, draw: &mut Draw) -> Verdict {
+impl Act for Latency {
+    fn moment(&self) -> Moment {
+        self.at.moment()
+    }
+
+    fn decide(&self, draw: &mut Draw) -> Verdict {
         let wait = self.time(draw);
         match self.at {
             At::Connection => Verdict::Connection(ConnectionVerdict::Wait(wait)),
@@ -50,7 +60,9 @@ impl Latency {
             At::Message => Verdict::Message(MessageVerdict::Delay(wait)),
         }
     }
+}
 
+impl Latency {
     fn time(&self, draw: &mut Draw) -> Duration {
         if self.jitter.is_zero() {
             return self.delay;

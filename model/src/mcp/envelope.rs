@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::operation::OperationId;
 
 /// What a JSON-RPC message is (JSON-RPC 2.0, sections 4 and 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Has a method and an id: wants an answer.
     Request,
@@ -38,6 +40,10 @@ pub struct Message<'a> {
     /// `params._meta["io.modelcontextprotocol/protocolVersion"]`: what a request of the stateless era
     /// speaks.
     pub meta_version: Option<Cow<'a, str>>,
+    /// What the client says of itself: `params.clientInfo` of an `initialize`, or
+    /// `params._meta["io.modelcontextprotocol/clientInfo"]` of any request of the stateless era. See
+    /// [`Message::client`].
+    pub client_info: Option<&'a RawValue>,
     /// The trace id of `params._meta.traceparent`.
     pub operation: Option<OperationId>,
     /// The error's code, of an error.
@@ -122,6 +128,8 @@ struct Params<'a> {
     uri: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "protocolVersion")]
     protocol_version: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "clientInfo")]
+    client_info: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Option<&'a RawValue>,
 }
@@ -132,6 +140,16 @@ struct Meta<'a> {
     traceparent: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
     protocol_version: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
+    client_info: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Implementation<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +158,13 @@ struct ErrorOutline {
 }
 
 impl<'a> Message<'a> {
+    /// Name and version of the client, where it says them.
+    pub fn client(&self) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+        let Implementation { name, version } =
+            serde_json::from_str(self.client_info?.get()).ok()?;
+        Some((name, version))
+    }
+
     /// Reads the outline of one message.
     pub fn peek(raw: &'a RawValue) -> Result<Self, PeekError> {
         let outline: Outline<'a> =
@@ -159,8 +184,9 @@ impl<'a> Message<'a> {
             outline.params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let meta: Option<Meta<'a>> =
             params.meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let (traceparent, meta_version) =
-            meta.map_or((None, None), |meta| (meta.traceparent, meta.protocol_version));
+        let (traceparent, meta_version, meta_client) = meta.map_or((None, None, None), |meta| {
+            (meta.traceparent, meta.protocol_version, meta.client_info)
+        });
         let error: Option<ErrorOutline> =
             outline.error.and_then(|raw| serde_json::from_str(raw.get()).ok());
         Ok(Self {
@@ -171,6 +197,7 @@ impl<'a> Message<'a> {
             name: params.name.or(params.uri),
             protocol_version: params.protocol_version,
             meta_version,
+            client_info: params.client_info.or(meta_client),
             operation: traceparent.and_then(|text| OperationId::from_traceparent(&text)),
             error_code: error.map(|error| error.code),
         })
@@ -228,8 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn the_client_is_read_from_initialize_and_from_meta() {
+        let info = r#"{"name":"inspector","title":"x","version":"1.2"}"#;
+        for params in [
+            format!(r#"{{"clientInfo":{info}}}"#),
+            format!(r#"{{"_meta":{{"io.modelcontextprotocol/clientInfo":{info}}}}}"#),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
+            let client = peek(&body).client();
+            assert_eq!(client, Some(("inspector".into(), "1.2".into())), "{body}");
+        }
+    }
+
+    #[test]
     fn parameters_of_an_unexpected_shape_do_not_matter() {
-        for params in ["[1,2]", "null", "7", r#"{"name":7}"#, r#"{"_meta":"x"}"#] {
+        for params in
+            ["[1,2]", "null", "7", r#"{"name":7}"#, r#"{"_meta":"x"}"#, r#"{"clientInfo":7}"#]
+        {
             let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
             assert_eq!(peek(&body).kind, Kind::Request, "{body}");
         }

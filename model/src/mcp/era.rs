@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A published version of the protocol that Squall speaks, oldest first.
@@ -20,7 +21,8 @@ pub enum ProtocolVersion {
 }
 
 /// How sessions work in a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Era {
     /// `initialize` and `Mcp-Session-Id`; 404 means: start a new session.
     Session,

@@ -157,6 +157,61 @@ impl Event {
     }
 }
 
+/// The same event with other data, which may be any bytes but line feeds are several lines; its other
+/// fields stay as they were. `None` where it has no data.
+pub fn with_data(event: &[u8], data: &[u8]) -> Option<Bytes> {
+    let mut out = BytesMut::with_capacity(event.len() + data.len());
+    let mut is_written = false;
+    for line in lines(event) {
+        if field(line) != b"data" {
+            out.extend_from_slice(line);
+        } else if !std::mem::replace(&mut is_written, true) {
+            for part in data.split(|byte| *byte == b'\n') {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(part);
+                out.extend_from_slice(b"\n");
+            }
+        }
+    }
+    is_written.then(|| out.freeze())
+}
+
+/// The same event with another value of this field, or without it. What it has of the field stands at
+/// the front afterwards, once.
+pub fn with_field(event: &[u8], name: &str, value: Option<&str>) -> Bytes {
+    let mut out = BytesMut::with_capacity(event.len() + 40);
+    if let Some(value) = value {
+        out.extend_from_slice(format!("{name}: {value}\n").as_bytes());
+    }
+    for line in lines(event).filter(|line| field(line) != name.as_bytes()) {
+        out.extend_from_slice(line);
+    }
+    out.freeze()
+}
+
+/// The lines, with what ends them: LF, CR, or CR LF.
+fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = event;
+    std::iter::from_fn(move || {
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let end = match end {
+            Some(end) if rest[end..].starts_with(b"\r\n") => end + 2,
+            Some(end) => end + 1,
+            None => rest.len(),
+        };
+        let (line, others) = rest.split_at(end);
+        rest = others;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+/// The name of the line's field; empty for a comment and a blank line.
+fn field(line: &[u8]) -> &[u8] {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let end = line.iter().position(|byte| matches!(byte, b':' | b'\n' | b'\r'));
+    &line[..end.unwrap_or(line.len())]
+}
+
 /// Writes one `message` event. `data` is JSON, so that it has no line feed of its own.
 pub fn encode(id: Option<&str>, data: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 40);
@@ -234,6 +289,25 @@ mod tests {
     fn what_is_encoded_is_parsed_back() {
         let event = Event::parse(&encode(Some("a-1"), r#"{"x":1}"#));
         assert_eq!((event.id.as_deref(), event.data.as_deref()), (Some("a-1"), Some(r#"{"x":1}"#)));
+    }
+
+    #[test]
+    fn an_event_gets_other_data_and_keeps_the_rest() {
+        let event = b": c\r\nid: 1\r\ndata: a\r\ndata: b\r\nevent: message\r\n\r\n";
+        let altered = with_data(event, b"x").expect("it has data");
+        assert_eq!(&altered[..], b": c\r\nid: 1\r\ndata: x\nevent: message\r\n\r\n");
+        assert_eq!(with_data(b"id: 1\n\n", b"x"), None);
+    }
+
+    #[test]
+    fn a_field_is_set_or_removed() {
+        let event = b"id: 1\ndata: a\nid: 2\n\n";
+        assert_eq!(&with_field(event, "id", None)[..], b"data: a\n\n");
+        assert_eq!(&with_field(event, "id", Some("9"))[..], b"id: 9\ndata: a\n\n");
+        assert_eq!(
+            &with_field(event, "retry", Some("5"))[..],
+            b"retry: 5\nid: 1\ndata: a\nid: 2\n\n"
+        );
     }
 
     proptest! {

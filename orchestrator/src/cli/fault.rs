@@ -205,7 +205,7 @@ impl Add {
         }
         let effect = self.effect.unwrap_or_default();
         if !EFFECT_NAMES.contains(&effect.as_str()) {
-            let meant = nearest(&effect, EFFECT_NAMES);
+            let meant = nearest(&effect, EFFECT_NAMES.iter().copied());
             let meant = meant.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default();
             return Err(unusable(anyhow::anyhow!(
                 "unknown effect `{effect}`{meant} (there are: {})",

@@ -1,29 +1,30 @@
-//! An event stream on its way to the client: each event is matched, and delayed, dropped or replaced
-//! by a reset. While no fault acts on messages, chunks pass as they come.
+//! An event stream on its way to the client: each event is matched, and what is decided about it is
+//! carried out. While no fault acts on messages, chunks pass as they come.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use squall_model::chance::DrawKey;
-use squall_model::mcp::envelope::{Envelope, Kind};
-use squall_model::mcp::sse::{Event, Piece, Splitter};
-use squall_model::scope::{Direction, MessageSubject};
-use squall_model::verdict::MessageVerdict;
+use squall_model::mcp::sse::{self, Event, Piece, Splitter};
+use squall_model::scope::{Direction, EventSubject, Subject};
+use squall_model::verdict::{Alteration, Ending, EventId, MessageVerdict, Split, SplitAt};
 use tokio::time::Instant;
 
 use super::{BodyError, poll_incoming};
-use crate::board::{Board, Decision};
+use crate::board::{Board, Decision, Fired};
 use crate::carry::{self, Share};
 use crate::classify::Exchange;
 use crate::delay::Delay;
+use crate::event_ids::EventIds;
 use crate::link::Link;
 use crate::record::{Hit, Recorder};
 
@@ -39,6 +40,7 @@ type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct EventStreamContext {
     pub(crate) board: Arc<Board>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) event_ids: Arc<EventIds>,
     pub(crate) delay: Delay,
     pub(crate) link: Arc<Link>,
 }
@@ -52,12 +54,20 @@ pub(crate) struct EventStream {
     /// How many bytes of the splitter's unfinished event the client has already.
     passed: usize,
     events: u64,
+    /// Tells it from all other streams.
+    serial: u64,
+    /// The ids of its first and its latest event, as far as faults have looked at them.
+    ids: Option<(String, String)>,
+    /// Events that those behind them overtake.
+    overtaken: Vec<Overtaken>,
     line: VecDeque<Stamped>,
     line_bytes: usize,
     /// The wait for the head of the line.
     pause: Option<Pause>,
     trailers: Option<HeaderMap>,
     failure: Option<BodyError>,
+    /// Whether what came before a failure had its turn to be written.
+    is_flushed: bool,
     /// Whether it may lose events, so that a length that was declared may turn out wrong.
     may_shrink: bool,
 }
@@ -69,6 +79,29 @@ struct Stamped {
     /// When it came, and what holds it.
     release: Option<(Instant, Vec<Share>)>,
 }
+
+/// An event that some of those behind it overtake.
+struct Overtaken {
+    bytes: Bytes,
+    by: u32,
+    /// Resolves when the fault that holds it ends.
+    ended: Pause,
+}
+
+/// An event on its way, as the faults leave it.
+struct Outgoing {
+    bytes: Bytes,
+    came: Instant,
+    waits: Vec<Share>,
+    before: Vec<Bytes>,
+    copies: usize,
+    split: Option<(Split, Fired)>,
+    overtaken: Option<(u32, Fired)>,
+    cut: Option<Ending>,
+}
+
+/// The number of the next stream.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 impl Stamped {
     /// What it costs to hold it: events may be as short as one byte.
@@ -93,11 +126,15 @@ impl EventStream {
             splitter: Splitter::new(EVENT_LIMIT),
             passed: 0,
             events: 0,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            ids: None,
+            overtaken: Vec::new(),
             line: VecDeque::new(),
             line_bytes: 0,
             pause: None,
             trailers: None,
             failure: None,
+            is_flushed: false,
         }
     }
 
@@ -120,11 +157,12 @@ impl EventStream {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
+            self.poll_overtaken(context);
             if let Poll::Ready(Some(bytes)) = self.poll_line(context) {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if self.line.is_empty() && self.upstream.is_none() {
-                return Poll::Ready(self.end());
+                return self.poll_end(context);
             }
             if self.upstream.is_none() || self.line_bytes >= LINE_LIMIT {
                 return Poll::Pending; // the head of the line wakes us
@@ -133,12 +171,32 @@ impl EventStream {
         }
     }
 
-    fn end(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.failure.is_some() && !std::mem::replace(&mut self.is_flushed, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(failure) = self.failure.take() {
             failure.pass_on(&self.context.link);
-            return Some(Err(failure));
+            return Poll::Ready(Some(Err(failure)));
         }
-        self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    /// Frees events that wait to be overtaken when their fault has ended.
+    fn poll_overtaken(&mut self, context: &mut Context<'_>) {
+        let held = std::mem::take(&mut self.overtaken);
+        for mut event in held {
+            if event.ended.as_mut().poll(context).is_ready() {
+                self.line_bytes -= Stamped::cost(&event.bytes);
+                self.push(event.bytes, None);
+            } else {
+                self.overtaken.push(event);
+            }
+        }
     }
 
     /// The head of the line, once it may go on.
@@ -183,12 +241,19 @@ impl EventStream {
             rest.advance(self.passed.min(rest.len()));
             self.push(rest, None);
         }
+        for event in std::mem::take(&mut self.overtaken) {
+            self.line_bytes -= Stamped::cost(&event.bytes);
+            self.push(event.bytes, None);
+        }
     }
 
     fn take(&mut self, chunk: &Bytes) {
         let is_held = self.splitter.unfinished().len() > self.passed;
         self.splitter.push(chunk);
-        if !is_held && self.line.is_empty() && !self.context.board.snapshot().acts_on_messages() {
+        let board = self.context.board.snapshot();
+        let is_idle = !board.acts_on_messages() && !board.wants_event_ids();
+        drop(board);
+        if !is_held && self.line.is_empty() && self.overtaken.is_empty() && is_idle {
             self.pass(chunk);
         } else {
             self.examine();
@@ -222,45 +287,166 @@ impl EventStream {
                     self.push(bytes, None);
                 }
             }
-            if self.failure.is_some() {
-                return;
+            if self.upstream.is_none() {
+                return; // a fault has cut it
             }
         }
     }
 
     fn decide(&mut self, bytes: Bytes) {
         let event = Event::parse(&bytes);
-        let messages = self.messages(event.data.as_deref().unwrap_or_default());
-        let subject = self.exchange.subject_with(Direction::Response, &messages);
+        if let Some(id) = &event.id
+            && self.context.board.snapshot().wants_event_ids()
+        {
+            let session = self.exchange.session.as_ref();
+            self.context.event_ids.saw(self.serial, session, id);
+        }
+        let data = event.data.as_deref().unwrap_or_default();
+        let messages = self.exchange.messages_of(data.as_bytes());
+        let subject = Subject {
+            event: Some(EventSubject { number: self.events, is_heartbeat: data.is_empty() }),
+            ..self.exchange.subject_with(Direction::Response, &messages)
+        };
         let key = match self.exchange.operation {
             Some(operation) => DrawKey::Message(operation, self.events),
             None => self.context.board.arrival(),
         };
         let decisions = self.context.board.decide_message(&subject, key);
         let method = messages.first().and_then(|message| message.method.as_deref());
-        for decision in &decisions {
-            let hit = Hit { method, ..self.exchange.hit() };
-            self.context.recorder.injection(&decision.fault.fault, &hit);
+        self.carry_out(bytes, &event, decisions, method);
+        if let Some(id) = event.id {
+            let first = self.ids.take().map(|(first, _)| first);
+            self.ids = Some((first.unwrap_or_else(|| id.clone()), id));
         }
-        self.carry_out(bytes, decisions);
     }
 
-    fn carry_out(&mut self, bytes: Bytes, decisions: Vec<Decision<MessageVerdict>>) {
-        let mut waits = Vec::new();
+    fn carry_out(
+        &mut self,
+        bytes: Bytes,
+        event: &Event,
+        decisions: Vec<Decision<MessageVerdict>>,
+        method: Option<&str>,
+    ) {
+        let mut outgoing = Outgoing::new(bytes);
         for Decision { fault, verdict } in decisions {
+            if let MessageVerdict::Alter(alteration) = &verdict {
+                let Some(altered) = self.altered(&outgoing.bytes, event, alteration, &fault) else {
+                    continue;
+                };
+                outgoing.bytes = altered;
+            }
+            let hit = Hit { method, ..self.exchange.hit() };
+            self.context.recorder.injection(&fault.fault, &hit);
             match verdict {
-                MessageVerdict::Delay(time) => waits.push((time, fault)),
+                MessageVerdict::Delay(time) => outgoing.waits.push((time, fault)),
                 MessageVerdict::Drop => return,
-                MessageVerdict::Reset => {
-                    self.context.link.reset();
-                    self.upstream = None;
-                    self.failure = Some(BodyError::Reset);
-                    return;
+                MessageVerdict::Reset => return self.cut(Ending::Reset),
+                MessageVerdict::CutBefore(ending) => return self.cut(ending),
+                MessageVerdict::CutAfter(ending) => outgoing.cut = Some(ending),
+                MessageVerdict::Repeat => outgoing.copies += 1,
+                MessageVerdict::Overtake(by) => outgoing.overtaken = Some((by, fault)),
+                MessageVerdict::Split(split) => outgoing.split = Some((split, fault)),
+                MessageVerdict::Precede(message) => {
+                    outgoing.before.push(sse::encode(None, &message));
                 }
+                MessageVerdict::Alter(_) => {}
             }
         }
-        let release = (!waits.is_empty()).then(|| (Instant::now(), waits));
-        self.push(bytes, release);
+        self.send(outgoing);
+    }
+
+    /// The event as the alteration leaves it. Where it has nothing to alter, the hit is taken back.
+    fn altered(
+        &self,
+        bytes: &Bytes,
+        event: &Event,
+        alteration: &Alteration,
+        fault: &Fired,
+    ) -> Option<Bytes> {
+        let altered = match alteration {
+            Alteration::Retry(time) => {
+                Some(sse::with_field(bytes, "retry", Some(&time.as_millis().to_string())))
+            }
+            Alteration::EventId(how) => self.with_wrong_id(bytes, event, *how),
+            _ => {
+                // A fault before this one may have changed it; of a heartbeat there is nothing.
+                let data = Event::parse(bytes).data.unwrap_or_default();
+                let altered = fault.alter(alteration, data.as_bytes())?;
+                return sse::with_data(bytes, &altered);
+            }
+        };
+        if altered.is_none() {
+            fault.take_back();
+        }
+        altered
+    }
+
+    fn with_wrong_id(&self, bytes: &Bytes, event: &Event, how: EventId) -> Option<Bytes> {
+        event.id.as_ref()?;
+        let ids = self.ids.as_ref();
+        let id = match how {
+            EventId::Strip => None,
+            EventId::Repeat => Some(ids?.1.as_str()),
+            EventId::Backwards => Some(ids?.0.as_str()),
+        };
+        Some(sse::with_field(bytes, "id", id))
+    }
+
+    fn send(&mut self, outgoing: Outgoing) {
+        let Outgoing { bytes, came, mut waits, before, copies, split, overtaken, cut } = outgoing;
+        if let Some((by, fault)) = overtaken {
+            self.line_bytes += Stamped::cost(&bytes);
+            let ended = Box::pin(async move { fault.ended().await });
+            self.overtaken.push(Overtaken { bytes, by, ended });
+            return;
+        }
+        let total: Duration = waits.iter().map(|(time, _)| *time).sum();
+        let mut release = move || {
+            let waits = std::mem::take(&mut waits);
+            (!waits.is_empty()).then_some((came, waits))
+        };
+        for message in before {
+            self.push(message, release());
+        }
+        for _ in 1..copies {
+            self.push(bytes.clone(), release());
+        }
+        match split {
+            Some((split, fault)) => {
+                let (head, tail) = split_at(&bytes, split.at);
+                self.push(head, release());
+                self.push(tail, Some((came + total, vec![(split.pause, fault)])));
+            }
+            None => self.push(bytes, release()),
+        }
+        self.let_overtake();
+        if let Some(ending) = cut {
+            self.cut(ending);
+        }
+    }
+
+    /// One more event has gone ahead of those that wait to be overtaken.
+    fn let_overtake(&mut self) {
+        let held = std::mem::take(&mut self.overtaken);
+        for mut event in held {
+            event.by -= 1;
+            if event.by == 0 {
+                self.line_bytes -= Stamped::cost(&event.bytes);
+                self.push(event.bytes, None);
+            } else {
+                self.overtaken.push(event);
+            }
+        }
+    }
+
+    /// The stream ends here, behind what waits.
+    fn cut(&mut self, ending: Ending) {
+        let _ = self.splitter.rest();
+        self.finish(match ending {
+            Ending::Clean => None,
+            Ending::Close => Some(BodyError::Cut),
+            Ending::Reset => Some(BodyError::Reset),
+        });
     }
 
     fn push(&mut self, bytes: Bytes, release: Option<(Instant, Vec<Share>)>) {
@@ -270,26 +456,41 @@ impl EventStream {
         self.line_bytes += Stamped::cost(&bytes);
         self.line.push_back(Stamped { bytes, release });
     }
+}
 
-    /// What the data of an event says. The answer to the exchange's request has its method and name.
-    fn messages(&self, data: &str) -> Vec<MessageSubject<'static>> {
-        let Ok(envelope) = Envelope::peek(data.as_bytes()) else {
-            return Vec::new();
-        };
-        let own = |text: Option<&Cow<'_, str>>| text.map(|text| Cow::Owned(text.to_string()));
-        let asked = self.exchange.messages.first();
-        let subject = |message: &squall_model::mcp::envelope::Message<'_>| match message.kind {
-            Kind::Request | Kind::Notification => MessageSubject {
-                kind: message.kind,
-                method: own(message.method.as_ref()),
-                name: own(message.name.as_ref()),
-            },
-            Kind::Response | Kind::Error => MessageSubject {
-                kind: message.kind,
-                method: own(asked.and_then(|asked| asked.method.as_ref())),
-                name: own(asked.and_then(|asked| asked.name.as_ref())),
-            },
-        };
-        envelope.messages().iter().map(subject).collect()
+impl Outgoing {
+    fn new(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            came: Instant::now(),
+            waits: Vec::new(),
+            before: Vec::new(),
+            copies: 1,
+            split: None,
+            overtaken: None,
+            cut: None,
+        }
     }
+}
+
+/// The two pieces of an event.
+fn split_at(bytes: &Bytes, at: SplitAt) -> (Bytes, Bytes) {
+    let within_character = || bytes.iter().position(|byte| is_continuation(*byte));
+    let place = match at {
+        SplitAt::Character => within_character(),
+        SplitAt::Line => None,
+    };
+    let place = place.unwrap_or_else(|| middle_of_data(bytes));
+    (bytes.slice(..place), bytes.slice(place..))
+}
+
+/// Whether it continues a character of several bytes (RFC 3629, section 3).
+fn is_continuation(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
+}
+
+fn middle_of_data(bytes: &[u8]) -> usize {
+    let start = bytes.windows(5).position(|window| window == b"data:").unwrap_or_default();
+    let line = bytes[start..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+    start + line.unwrap_or(bytes.len() - start).div_ceil(2)
 }

@@ -1,0 +1,21 @@
+//! Times that an effect may wait: an hour at most, since nothing waits longer for a fault that nobody
+//! removes.
+
+use std::time::Duration;
+
+use serde::de::Error;
+use serde::{Deserializer, Serializer};
+
+use super::latency::LONGEST;
+
+pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    humantime_serde::serialize(time, serializer)
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(raw: D) -> Result<Duration, D::Error> {
+    let time: Duration = humantime_serde::deserialize(raw)?;
+    if time > LONGEST {
+        return Err(D::Error::custom(format!("{time:?} is too long: at most 1h was expected")));
+    }
+    Ok(time)
+}
