@@ -88,8 +88,12 @@ impl Upstreams {
 
     /// The upstream to try first: the session's home, or the next in turn.
     pub(crate) fn first(&self, home: Option<usize>) -> usize {
-        let turn = || self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len();
-        self.candidates(home.unwrap_or_else(turn)).first().copied().unwrap_or_default()
+        let turn = || self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
+        let first = home.unwrap_or_else(turn);
+        if self.list.get(first).is_some_and(|upstream| !self.is_down(upstream)) {
+            return first;
+        }
+        self.candidates(first).first().copied().unwrap_or_default()
     }
 
     /// `HOST:PORT` of the upstream of this number.
