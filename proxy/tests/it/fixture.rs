@@ -54,7 +54,12 @@ impl Running {
 
     /// Resolves when the fault has fired.
     pub async fn hit(&self, id: &str) {
-        while self.hits(id).await == 0 {
+        self.hit_again(id, 1).await;
+    }
+
+    /// Resolves when the fault has fired so often.
+    pub async fn hit_again(&self, id: &str, times: u64) {
+        while self.hits(id).await < times {
             tokio::task::yield_now().await;
         }
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod effects;
+mod faults;
 mod fixture;
 mod framing;
 mod hostile;

@@ -131,6 +131,20 @@ impl Wire {
         (size > 0).then(|| String::from_utf8(data).expect("text"))
     }
 
+    /// Reads one chunk of a chunked body, which may be no text.
+    pub async fn raw_chunk(&mut self) -> Vec<u8> {
+        let size = self.line().await.expect("a chunk");
+        let size = usize::from_str_radix(&size, 16).expect("a chunk size");
+        let data = self.take(size).await.expect("a chunk");
+        self.line().await;
+        data
+    }
+
+    /// Whether nothing is left of what was read: after the last chunk, the body was complete.
+    pub fn rest_is_clean(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// Reads until the connection ends, and says how.
     pub async fn end(&mut self) -> End {
         loop {
@@ -138,6 +152,21 @@ impl Wire {
                 return end;
             }
         }
+    }
+
+    /// Reads until the connection ends: what came, and how it ended.
+    pub async fn rest(&mut self) -> (Vec<u8>, End) {
+        let end = self.end().await;
+        (std::mem::take(&mut self.buffer), end)
+    }
+
+    /// Whether anything can be read.
+    pub fn has_something(&self) -> bool {
+        !self.buffer.is_empty() || self.peek()
+    }
+
+    fn peek(&self) -> bool {
+        socket2::SockRef::from(&self.stream).peek(&mut [std::mem::MaybeUninit::uninit()]).is_ok()
     }
 
     /// Sends no more, and reads to the end, whatever it is.
