@@ -14,6 +14,7 @@ use crate::verdict::{self, Moment, Verdict};
 mod acknowledge;
 mod at;
 mod cache_hints;
+mod catalogue;
 mod content_type;
 mod corrupt;
 mod cut;
@@ -55,6 +56,7 @@ mod wrong_id;
 pub use acknowledge::Acknowledge;
 pub use at::{At, Within};
 pub use cache_hints::CacheHints;
+pub use catalogue::{EffectDoc, FieldDoc, catalogue, fields_of, schema};
 pub use content_type::ContentType;
 pub use corrupt::Corrupt;
 pub use cut::Cut;
@@ -168,108 +170,136 @@ pub(crate) trait Act {
     }
 }
 
+/// What an effect acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// HTTP requests and their answers, and what carries them.
+    Exchange,
+    /// What JSON-RPC messages say.
+    Jsonrpc,
+    /// Sessions (2025-03-26 to 2025-11-25).
+    Session,
+    /// Event streams.
+    Stream,
+    /// The stateless era (2026-07-28).
+    Stateless,
+}
+
 /// Makes the enum of effects from their list, and hands every call to the effect itself.
 macro_rules! effects {
-    ($($(#[$doc:meta])* $effect:ident = $name:literal,)*) => {
+    ($($family:ident { $($(#[$doc:meta])* $effect:ident = $name:literal,)* })*) => {
         /// THE list of effects. A new one is a line here and a file in `fault/`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub enum Effect {
-            $($(#[$doc])* #[serde(rename = $name)] $effect($effect),)*
+            $($($(#[$doc])* #[serde(rename = $name)] $effect($effect),)*)*
         }
 
         /// The names of all effects, as files write them, in the order of [`Effect`].
-        pub const EFFECT_NAMES: &[&str] = &[$($name,)*];
+        pub const EFFECT_NAMES: &[&str] = &[$($($name,)*)*];
 
         impl Effect {
             /// The name that files use.
             pub fn name(&self) -> &'static str {
-                match self { $(Self::$effect(_) => $name,)* }
+                match self { $($(Self::$effect(_) => $name,)*)* }
             }
 
+            /// The effects by what they act on, in the order of the list.
+            pub const FAMILIES: &[(Family, &[&str])] = &[$((Family::$family, &[$($name,)*]),)*];
+
             fn acts(&self) -> &dyn Act {
-                match self { $(Self::$effect(effect) => effect,)* }
+                match self { $($(Self::$effect(effect) => effect,)*)* }
             }
         }
     };
 }
 
 effects! {
-    /// Traffic arrives later.
-    Latency = "latency",
-    /// The request, or its answer, vanishes, and the connection closes after a while.
-    Timeout = "timeout",
-    /// Traffic vanishes: a blackhole.
-    Drop = "drop",
-    /// The connection ends with a TCP RST.
-    Reset = "reset",
-    /// The client gets an HTTP status of our choice.
-    HttpStatus = "http-status",
-    /// The client is sent elsewhere.
-    Redirect = "redirect",
-    /// A request is delivered twice, or a message arrives twice.
-    Duplicate = "duplicate",
-    /// The answer's body ends early.
-    Truncate = "truncate",
-    /// A message arrives damaged.
-    Corrupt = "corrupt",
-    /// The answer says that it is something else.
-    ContentType = "content-type",
-    /// The client gets a JSON-RPC error of our choice.
-    JsonrpcError = "jsonrpc-error",
-    /// An answer has an id that nobody asked with.
-    WrongId = "wrong-id",
-    /// An answer arrives that nobody asked for.
-    StrayResponse = "stray-response",
-    /// The envelope of a message breaks JSON-RPC.
-    Malformed = "malformed",
-    /// Fields of a message are set or removed.
-    Rewrite = "rewrite",
-    /// The list of tools has changed: one is gone, or takes other arguments.
-    ToolsDrift = "tools-drift",
-    /// The session is gone: 404 until a new `initialize`.
-    ExpireSession = "expire-session",
-    /// A session that is gone is answered with another status than 404.
-    GoneStatus = "gone-status",
-    /// A request is answered 202, as if it were a notification.
-    FalseAccept = "false-accept",
-    /// `Mcp-Session-Id` is missing, or names another session.
-    SessionId = "session-id",
-    /// The end of a session does not reach the server.
-    IgnoreDelete = "ignore-delete",
-    /// The request goes to another replica, which does not know the session.
-    Reroute = "reroute",
-    /// `MCP-Protocol-Version` is missing, or wrong.
-    ProtocolVersion = "protocol-version",
-    /// New sessions are refused: a herd meets a closed door.
-    RefuseInitialize = "refuse-initialize",
-    /// An event is overtaken by those behind it.
-    Reorder = "reorder",
-    /// An event arrives in two pieces.
-    Split = "split",
-    /// The id of an event is missing, repeated, or goes backwards.
-    EventId = "event-id",
-    /// Events tell the client to wait too long, or not at all, before it comes back.
-    Retry = "retry",
-    /// The signs of life of a quiet stream stay away.
-    StallHeartbeats = "stall-heartbeats",
-    /// The stream ends early: after some events, or just before the answer.
-    Cut = "cut",
-    /// A stream that is resumed replays nothing, or what belongs to another.
-    Resume = "resume",
-    /// The answer is held back until it is complete, as a buffering middlebox does.
-    HoldBack = "hold-back",
-    /// A header that repeats the body is missing, or says something else.
-    MirrorHeader = "mirror-header",
-    /// The server seems not to speak the version of the protocol.
-    UnsupportedVersion = "unsupported-version",
-    /// The acknowledgement of a subscription is late, missing, or wrong.
-    Acknowledge = "acknowledge",
-    /// The state that a client has to echo is altered, replayed, or never ends.
-    RequestState = "request-state",
-    /// The client is told to keep results too long, or to share them.
-    CacheHints = "cache-hints",
-    /// A result is of a type that nobody knows.
-    ResultType = "result-type",
+    Exchange {
+        /// Traffic arrives later.
+        Latency = "latency",
+        /// The request, or its answer, vanishes, and the connection closes after a while.
+        Timeout = "timeout",
+        /// Traffic vanishes: a blackhole.
+        Drop = "drop",
+        /// The connection ends with a TCP RST.
+        Reset = "reset",
+        /// The client gets an HTTP status of our choice.
+        HttpStatus = "http-status",
+        /// The client is sent elsewhere.
+        Redirect = "redirect",
+        /// A request is delivered twice, or a message arrives twice.
+        Duplicate = "duplicate",
+        /// The answer's body ends early.
+        Truncate = "truncate",
+        /// A message arrives damaged.
+        Corrupt = "corrupt",
+        /// The answer says that it is something else.
+        ContentType = "content-type",
+        /// The answer is held back until it is complete, as a buffering middlebox does.
+        HoldBack = "hold-back",
+    }
+    Jsonrpc {
+        /// The client gets a JSON-RPC error of our choice.
+        JsonrpcError = "jsonrpc-error",
+        /// An answer has an id that nobody asked with.
+        WrongId = "wrong-id",
+        /// An answer arrives that nobody asked for.
+        StrayResponse = "stray-response",
+        /// The envelope of a message breaks JSON-RPC.
+        Malformed = "malformed",
+        /// Fields of a message are set or removed.
+        Rewrite = "rewrite",
+        /// The list of tools has changed: one is gone, or takes other arguments.
+        ToolsDrift = "tools-drift",
+    }
+    Session {
+        /// The session is gone: 404 until a new `initialize`.
+        ExpireSession = "expire-session",
+        /// A session that is gone is answered with another status than 404.
+        GoneStatus = "gone-status",
+        /// A request is answered 202, as if it were a notification.
+        FalseAccept = "false-accept",
+        /// `Mcp-Session-Id` is missing, or names another session.
+        SessionId = "session-id",
+        /// The end of a session does not reach the server.
+        IgnoreDelete = "ignore-delete",
+        /// The request goes to another replica, which does not know the session.
+        Reroute = "reroute",
+        /// `MCP-Protocol-Version` is missing, or wrong.
+        ProtocolVersion = "protocol-version",
+        /// New sessions are refused: a herd meets a closed door.
+        RefuseInitialize = "refuse-initialize",
+    }
+    Stream {
+        /// An event is overtaken by those behind it.
+        Reorder = "reorder",
+        /// An event arrives in two pieces.
+        Split = "split",
+        /// The id of an event is missing, repeated, or goes backwards.
+        EventId = "event-id",
+        /// Events tell the client to wait too long, or not at all, before it comes back.
+        Retry = "retry",
+        /// The signs of life of a quiet stream stay away.
+        StallHeartbeats = "stall-heartbeats",
+        /// The stream ends early: after some events, or just before the answer.
+        Cut = "cut",
+        /// A stream that is resumed replays nothing, or what belongs to another.
+        Resume = "resume",
+    }
+    Stateless {
+        /// A header that repeats the body is missing, or says something else.
+        MirrorHeader = "mirror-header",
+        /// The server seems not to speak the version of the protocol.
+        UnsupportedVersion = "unsupported-version",
+        /// The acknowledgement of a subscription is late, missing, or wrong.
+        Acknowledge = "acknowledge",
+        /// The state that a client has to echo is altered, replayed, or never ends.
+        RequestState = "request-state",
+        /// The client is told to keep results too long, or to share them.
+        CacheHints = "cache-hints",
+        /// A result is of a type that nobody knows.
+        ResultType = "result-type",
+    }
 }
 
 impl Effect {
@@ -424,6 +454,7 @@ mod tests {
             r#"{"truncate":{"after":10}}"#,
             r#"{"corrupt":{}}"#,
             r#"{"content-type":{"value":"text/html"}}"#,
+            r#"{"hold-back":{}}"#,
             r#"{"jsonrpc-error":{"code":-32000}}"#,
             r#"{"wrong-id":{}}"#,
             r#"{"stray-response":{}}"#,
@@ -445,7 +476,6 @@ mod tests {
             r#"{"stall-heartbeats":{}}"#,
             r#"{"cut":{"after_events":1}}"#,
             r#"{"resume":{}}"#,
-            r#"{"hold-back":{}}"#,
             r#"{"mirror-header":{"header":"mcp-method"}}"#,
             r#"{"unsupported-version":{}}"#,
             r#"{"acknowledge":{"how":"never"}}"#,
