@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask test`, `cargo xtask ci` and `cargo xtask images`.
+//! Developer commands: `cargo xtask test`, `ci`, `images` and `docs`.
 
 mod binary;
 mod ci;
 mod command;
+mod docs;
 mod engine;
 mod group;
 mod images;
@@ -46,6 +47,8 @@ enum Command {
     /// It needs a Docker engine, Debian's packages and, the first time, root. `compose/.env` then
     /// makes the Compose file use these images.
     Images(images::Arguments),
+    /// Writes what docs/faults.md takes from the types.
+    Docs,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Test { setup } => tell(&test::run(setup)),
         Command::Ci => tell(&ci::run()),
         Command::Images(arguments) => build_images(&arguments),
+        Command::Docs => write_docs(),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -73,6 +77,10 @@ fn build_images(arguments: &images::Arguments) -> bool {
     let built = images::run(arguments);
     interrupt::await_end_if_heard();
     built.inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
+}
+
+fn write_docs() -> bool {
+    docs::write().inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
 }
 
 /// The root of the workspace.
