@@ -204,18 +204,27 @@ fn tables() -> String {
     let effects = catalogue();
     let mut out = String::new();
     for (family, names) in Effect::FAMILIES {
+        let of_family = || effects.iter().filter(|effect| names.contains(&effect.name));
         let _ = writeln!(out, "### {}\n", title(*family)); // a String takes everything
-        for effect in effects.iter().filter(|effect| names.contains(&effect.name)) {
-            out.push_str(&section(effect));
-        }
+        out.push_str("| effect | what happens | shown by |\n|---|---|---|\n");
+        of_family().for_each(|effect| out.push_str(&row(effect)));
+        out.push('\n');
+        of_family().for_each(|effect| out.push_str(&section(effect)));
     }
-    out.push_str(
-        "## What can be matched\n\n`match` takes these fields; all that are given have to fit.\n\n",
-    );
+    out.push_str("## What can be matched\n\n");
+    out.push_str("`match` takes these fields; all that are given have to fit.\n\n");
     out.push_str(&table(&fields_of::<Scope>()));
-    out.push_str("## Which of the matches fire\n\n`chance` takes these fields; all that are given have to agree.\n\n");
+    out.push_str("## Which of the matches fire\n\n");
+    out.push_str("`chance` takes these fields; all that are given have to agree.\n\n");
     out.push_str(&table(&fields_of::<Chance>()));
     out
+}
+
+fn row(effect: &EffectDoc) -> String {
+    let name = effect.name;
+    let tests = TESTS.iter().find(|(shown, _)| *shown == name).map_or(&[][..], |(_, tests)| tests);
+    let tests: Vec<_> = tests.iter().map(|test| test.replace('_', " ")).collect();
+    format!("| [`{name}`](#{name}) | {} | {} |\n", effect.sentence, tests.join("; "))
 }
 
 fn title(family: Family) -> &'static str {
@@ -229,15 +238,10 @@ fn title(family: Family) -> &'static str {
 }
 
 fn section(effect: &EffectDoc) -> String {
-    let mut out =
-        format!("#### `{}`\n\n{} {}\n\n", effect.name, effect.sentence, effect.description);
+    let mut out = format!("#### `{}`\n\n{}\n\n", effect.name, effect.description);
     if !effect.fields.is_empty() {
         out.push_str(&table(&effect.fields));
     }
-    let tests =
-        TESTS.iter().find(|(name, _)| *name == effect.name).map_or(&[][..], |(_, tests)| tests);
-    let tests: Vec<_> = tests.iter().map(|test| format!("`{test}`")).collect();
-    let _ = writeln!(out, "Shown by {}.\n", tests.join(", "));
     out
 }
 
@@ -283,9 +287,11 @@ mod tests {
 
     fn sources(folder: &Path) -> String {
         let entries = fs::read_dir(folder).expect("a folder");
-        let text = |path: PathBuf| match path.is_dir() {
-            true => sources(&path),
-            false => fs::read_to_string(&path).expect("a source"),
+        let text = |path: PathBuf| {
+            if path.is_dir() {
+                return sources(&path);
+            }
+            fs::read_to_string(&path).expect("a source")
         };
         entries.map(|entry| text(entry.expect("an entry").path())).collect()
     }
