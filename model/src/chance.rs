@@ -133,6 +133,12 @@ impl Chance {
             && draw.random_bool(self.probability.value())
     }
 
+    /// Whether every match fires, for as long as the fault lives.
+    pub fn is_certain(&self) -> bool {
+        let always = Self { start_after: self.start_after, ..Self::default() };
+        *self == always
+    }
+
     /// The counts that are given, by name: each has to be 1 at least.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = [

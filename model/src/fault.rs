@@ -13,6 +13,8 @@ use crate::verdict::{self, Moment, Verdict};
 
 mod acknowledge;
 mod at;
+mod bandwidth;
+mod blackhole;
 mod cache_hints;
 mod catalogue;
 mod content_type;
@@ -24,15 +26,18 @@ mod event_id;
 mod expire_session;
 mod false_accept;
 mod gone_status;
+mod half_close;
 mod hold_back;
 mod http_status;
 mod ignore_delete;
 mod jsonrpc_error;
 mod latency;
+mod limit_bytes;
 mod malformed;
 mod mirror_header;
 mod protocol_version;
 mod redirect;
+mod refuse;
 mod refuse_initialize;
 mod reorder;
 mod request_state;
@@ -43,6 +48,8 @@ mod resume;
 mod retry;
 mod rewrite;
 mod session_id;
+mod slicer;
+mod slow_close;
 mod split;
 mod stall_heartbeats;
 mod stray_response;
@@ -54,7 +61,9 @@ mod unsupported_version;
 mod wrong_id;
 
 pub use acknowledge::Acknowledge;
-pub use at::{At, Within};
+pub use at::{At, Flow, LatencyAt, Within};
+pub use bandwidth::Bandwidth;
+pub use blackhole::Blackhole;
 pub use cache_hints::CacheHints;
 pub use catalogue::{EffectDoc, FieldDoc, catalogue, fields_of, schema};
 pub use content_type::ContentType;
@@ -66,15 +75,18 @@ pub use event_id::EventId;
 pub use expire_session::ExpireSession;
 pub use false_accept::FalseAccept;
 pub use gone_status::GoneStatus;
+pub use half_close::HalfClose;
 pub use hold_back::HoldBack;
 pub use http_status::HttpStatus;
 pub use ignore_delete::IgnoreDelete;
 pub use jsonrpc_error::JsonrpcError;
 pub use latency::{Distribution, Latency};
+pub use limit_bytes::LimitBytes;
 pub use malformed::Malformed;
 pub use mirror_header::MirrorHeader;
 pub use protocol_version::ProtocolVersion;
 pub use redirect::Redirect;
+pub use refuse::Refuse;
 pub use refuse_initialize::RefuseInitialize;
 pub use reorder::Reorder;
 pub use request_state::RequestState;
@@ -85,6 +97,8 @@ pub use resume::Resume;
 pub use retry::Retry;
 pub use rewrite::Rewrite;
 pub use session_id::SessionId;
+pub use slicer::Slicer;
+pub use slow_close::SlowClose;
 pub use split::Split;
 pub use stall_heartbeats::StallHeartbeats;
 pub use stray_response::StrayResponse;
@@ -173,7 +187,9 @@ pub(crate) trait Act {
 /// What an effect acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// HTTP requests and their answers, and what carries them.
+    /// Connections, and the bytes that they carry.
+    Connection,
+    /// HTTP requests and their answers; some of these act on connections and messages, too.
     Exchange,
     /// What JSON-RPC messages say.
     Jsonrpc,
@@ -214,12 +230,28 @@ macro_rules! effects {
 }
 
 effects! {
+    Connection {
+        /// Nobody can connect.
+        Refuse = "refuse",
+        /// A connection stands still.
+        Blackhole = "blackhole",
+        /// A connection carries so many bytes a second and no more.
+        Bandwidth = "bandwidth",
+        /// What a connection carries arrives in small slices.
+        Slicer = "slicer",
+        /// A connection ends after so many bytes.
+        LimitBytes = "limit-bytes",
+        /// The client is told that nothing more comes, and is still listened to.
+        HalfClose = "half-close",
+        /// The end of a connection comes late.
+        SlowClose = "slow-close",
+    }
     Exchange {
         /// Traffic arrives later.
         Latency = "latency",
         /// The request, or its answer, vanishes, and the connection closes after a while.
         Timeout = "timeout",
-        /// Traffic vanishes: a blackhole.
+        /// A request, an answer or a message vanishes.
         Drop = "drop",
         /// The connection ends with a TCP RST.
         Reset = "reset",
@@ -313,6 +345,11 @@ impl Effect {
         self.acts().decide(draw)
     }
 
+    /// Whether it closes the door, so that connections are not even accepted.
+    pub fn refuses(&self) -> bool {
+        matches!(self, Self::Refuse(_))
+    }
+
     /// Whether it resumes streams from the event ids of others.
     pub fn resumes_others(&self) -> bool {
         matches!(self, Self::Resume(Resume { how: verdict::Resume::Mixup }))
@@ -402,7 +439,7 @@ struct Unchecked {
 pub enum BadFault {
     /// A connection has no method, session or header.
     #[error(
-        "fault `{0}` acts at a connection, which has no method, tool, session or header: leave `match` empty"
+        "fault `{0}` acts at a connection, which has no method, tool, session or header: leave `match` empty, or name a `route`"
     )]
     ScopedConnection(FaultId),
     /// The effect has nothing to do on that way.
@@ -444,6 +481,13 @@ mod tests {
     #[test]
     fn every_effect_is_written_under_its_name() {
         let samples = [
+            r#"{"refuse":{}}"#,
+            r#"{"blackhole":{}}"#,
+            r#"{"bandwidth":{"rate":"100KB"}}"#,
+            r#"{"slicer":{"size":10}}"#,
+            r#"{"limit-bytes":{"bytes":10}}"#,
+            r#"{"half-close":{}}"#,
+            r#"{"slow-close":{"delay":"1s"}}"#,
             r#"{"latency":{"delay":"200ms"}}"#,
             r#"{"timeout":{"after":"5s"}}"#,
             r#"{"drop":{}}"#,
@@ -495,7 +539,7 @@ mod tests {
     #[test]
     fn parts_that_contradict_each_other_are_refused_with_advice() {
         for (effect, scope, says) in [
-            (r#"{"drop":{"at":"connection"}}"#, r#"{"tool":"x"}"#, "leave `match` empty"),
+            (r#"{"blackhole":{}}"#, r#"{"tool":"x"}"#, "name a `route`"),
             (r#"{"drop":{"at":"message"}}"#, r#"{"direction":"request"}"#, "say `response`"),
             (r#"{"cut":{"before_answer":true}}"#, r#"{"direction":"request"}"#, "say `response`"),
             (r#"{"cut":{}}"#, "{}", "after_events"),

@@ -98,6 +98,9 @@ impl HeaderKey {
     }
 }
 
+/// The name of the route that HTTP comes in by.
+pub const MCP_ROUTE: &str = "mcp";
+
 /// What a fault matches. Every field that is given must fit; an empty scope fits everything.
 ///
 /// A batch fits when one of its messages fits all message fields at once.
@@ -145,6 +148,9 @@ pub struct Scope {
     /// `HOST:PORT` of the upstream that the exchange goes to, by glob.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Glob>,
+    /// Name of the route that the connection came in by, by glob: `mcp`, or that of a TCP route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Glob>,
     /// Request headers by name; one of the values under the name must fit the glob.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub header: BTreeMap<HeaderKey, Glob>,
@@ -233,6 +239,7 @@ impl Scope {
             && fits_exactly(self.http_method.as_deref(), subject.http_method)
             && fits(self.session.as_ref(), subject.session)
             && self.era.is_none_or(|era| era == subject.era)
+            && self.matches_route(MCP_ROUTE)
             && fits(self.path.as_ref(), Some(subject.path))
             && fits(self.upstream.as_ref(), subject.upstream)
             && fits(self.client.as_ref(), subject.client.map(|(name, _)| name))
@@ -241,10 +248,15 @@ impl Scope {
             && (!self.opt_in || opts_in(subject.headers, fault))
     }
 
+    /// Whether a connection of this route fits.
+    pub fn matches_route(&self, route: &str) -> bool {
+        fits(self.route.as_ref(), Some(route))
+    }
+
     /// Whether the scope asks for something that only an exchange has. A connection has no method,
     /// tool, session, or header.
     pub fn needs_an_exchange(&self) -> bool {
-        *self != Self::default()
+        *self != Self { route: self.route.clone(), ..Self::default() }
     }
 
     fn fits_messages(&self, messages: &[MessageSubject<'_>]) -> bool {
@@ -357,6 +369,8 @@ mod tests {
             (r#"{"upstream":"*:3002"}"#, false),
             (r#"{"prompt":"*"}"#, false),
             (r#"{"resource":"*"}"#, false),
+            (r#"{"route":"mcp"}"#, true),
+            (r#"{"route":"redis"}"#, false),
             (r#"{"opt_in":true}"#, true),
             (r#"{"tool":"fast-*","http_method":"GET"}"#, false),
         ] {

@@ -20,6 +20,11 @@ impl Size {
         Self(bytes)
     }
 
+    /// Whether it is none.
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// The number.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Flow, Latency};
 use crate::scope::Glob;
 
 mod alteration;
@@ -43,10 +44,63 @@ pub enum Verdict {
 pub enum ConnectionVerdict {
     /// Nothing is read or written for so long.
     Wait(Duration),
-    /// Nothing is read or written until the fault ends.
+    /// It is not served: it ends with a TCP RST before anything is read.
+    Refuse,
+    /// Nothing is let through until the fault ends.
+    Stall(Stall),
+    /// It ends with a TCP RST, after so long.
+    Reset(Duration),
+    /// Its sending half closes; what comes in is still read.
+    HalfClose,
+    /// What it carries this way is shaped.
+    Shape(Flow, Shaping),
+}
+
+/// A connection that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Which way.
+    pub flow: Flow,
+    /// It closes after so long.
+    pub close_after: Option<Duration>,
+    /// It closes when the fault ends.
+    pub close_on_end: bool,
+}
+
+/// What is done to the bytes of a connection on one way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shaping {
+    /// Each chunk comes later; the times are drawn from the number.
+    Delay(Latency, u64),
+    /// So many bytes a second pass.
+    Rate {
+        /// Bytes a second; none for zero.
+        bytes: u64,
+        /// Whether all connections share them.
+        shared: bool,
+    },
+    /// They come in slices.
+    Slice {
+        /// Bytes of a slice.
+        size: u64,
+        /// How far the size strays.
+        variation: u64,
+        /// The time between two slices.
+        pause: Duration,
+        /// What the sizes are drawn from.
+        seed: u64,
+    },
+    /// The connection ends after so many.
+    Limit {
+        /// How many.
+        bytes: u64,
+        /// How it ends.
+        ending: Ending,
+    },
+    /// Nothing passes.
     Stall,
-    /// The connection ends with a TCP RST.
-    Reset,
+    /// The end comes later.
+    LateEnd(Duration),
 }
 
 /// What becomes of an exchange.

@@ -34,6 +34,8 @@ pub(crate) struct LiveFault {
     held: AtomicU64,
     /// What its alterations remember.
     memory: Mutex<Memory>,
+    /// When the line is free that all connections share.
+    budget: Mutex<Option<Instant>>,
     starts_at: Option<Instant>,
     ends_at: Mutex<Option<Instant>>,
     ended: CancellationToken,
@@ -52,19 +54,22 @@ pub(crate) struct Decision<V> {
     pub(crate) verdict: V,
 }
 
-/// A fault that fired. While this lives, what it hit counts as held by it.
+/// A fault that fired. While this or a copy of it lives, what it hit counts as held by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fired(Arc<Held>);
+
 #[derive(Debug)]
-pub(crate) struct Fired(Arc<LiveFault>);
+struct Held(Arc<LiveFault>);
 
 impl Deref for Fired {
     type Target = LiveFault;
 
     fn deref(&self) -> &LiveFault {
-        &self.0
+        &self.0.0
     }
 }
 
-impl Drop for Fired {
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
     }
@@ -80,6 +85,7 @@ impl LiveFault {
             counters,
             held: AtomicU64::new(0),
             memory: Mutex::default(),
+            budget: Mutex::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -96,6 +102,12 @@ impl LiveFault {
             self.take_back();
         }
         altered
+    }
+
+    /// Counts what it did without being asked.
+    pub(crate) fn count(&self) {
+        self.counters.matches.fetch_add(1, Ordering::Relaxed);
+        self.counters.hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What it decided could not be done: it counts as no hit.
@@ -128,6 +140,18 @@ impl LiveFault {
         self.ended.is_cancelled()
     }
 
+    /// When the line is free that all connections share.
+    pub(crate) fn budget(&self) -> &Mutex<Option<Instant>> {
+        &self.budget
+    }
+
+    /// Whether it keeps the door of the route closed, instead of turning away those that come in.
+    fn closes_door(&self, route: &str) -> bool {
+        self.fault.effect.refuses()
+            && self.fault.chance.is_certain()
+            && self.fault.scope.matches_route(route)
+    }
+
     fn serial(&self) -> u64 {
         self.serial.load(Ordering::Relaxed)
     }
@@ -146,8 +170,8 @@ impl LiveFault {
     fn hold(self: &Arc<Self>) -> Option<Fired> {
         let most = self.fault.chance.max_concurrent.unwrap_or(u64::MAX);
         let before = self.held.fetch_add(1, Ordering::Relaxed);
-        let fired = Fired(self.clone());
-        (before < most).then_some(fired)
+        let held = Held(self.clone());
+        (before < most).then(|| Fired(Arc::new(held)))
     }
 
     fn take_hit(&self) -> bool {
@@ -289,7 +313,7 @@ impl Board {
         }
         let live = Arc::new(LiveFault::new(fault, Arc::default()));
         all.push(live.clone());
-        self.publish(all, &mut serial);
+        self.publish(all, &mut serial, &[]);
         Ok(live)
     }
 
@@ -303,8 +327,7 @@ impl Board {
         };
         let live = Arc::new(LiveFault::new(fault, place.counters.clone()));
         let old = std::mem::replace(place, live.clone());
-        self.publish(all, &mut serial);
-        old.ended.cancel();
+        self.publish(all, &mut serial, &[old]);
         Ok(live)
     }
 
@@ -355,7 +378,7 @@ impl Board {
         let mut serial = self.edit.lock();
         let all = self.snapshot().faults().to_vec();
         if all.iter().any(is_due) {
-            self.publish(all, &mut serial);
+            self.publish(all, &mut serial, &[]);
         }
     }
 
@@ -367,20 +390,31 @@ impl Board {
         starts.filter(|start| *start > now).chain(ends).min()
     }
 
+    /// The fault that keeps the door of the route closed, if there is one.
+    pub(crate) fn door_closer(&self, route: &str) -> Option<Arc<LiveFault>> {
+        self.snapshot().connection.iter().find(|live| live.closes_door(route)).cloned()
+    }
+
     /// What connection faults that this connection has not met yet decide about it.
     pub(crate) fn decide_connection(
         &self,
         met: &mut Met,
         key: DrawKey,
+        route: &str,
     ) -> Vec<Decision<ConnectionVerdict>> {
+        let is_open = std::mem::replace(&mut met.is_open, true);
         let snapshot = self.snapshot();
         if snapshot.connection.is_empty() {
             return Vec::new();
         }
-        let before = met.0;
-        let fresh = snapshot.connection.iter().filter(|live| live.serial() > before);
+        let before = met.newest;
+        let fresh = snapshot.connection.iter().filter(|live| {
+            live.serial() > before
+                && live.fault.scope.matches_route(route)
+                && !(live.fault.effect.refuses() && (is_open || live.fault.chance.is_certain()))
+        });
         let newest = snapshot.connection.iter().map(|live| live.serial()).max();
-        met.0 = met.0.max(newest.unwrap_or_default());
+        met.newest = before.max(newest.unwrap_or_default());
         let decided = fresh.filter_map(|live| match live.decide(self.seed, key)? {
             (fault, Verdict::Connection(verdict)) => Some(Decision { fault, verdict }),
             (_, Verdict::Exchange(_) | Verdict::Message(_)) => None,
@@ -441,28 +475,34 @@ impl Board {
         let all = self.snapshot().faults().to_vec();
         let (removed, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|live| gone(live));
         if !removed.is_empty() {
-            self.publish(kept, &mut serial);
-            for live in &removed {
-                live.ended.cancel();
-            }
+            self.publish(kept, &mut serial, &removed);
         }
         removed
     }
 
-    fn publish(&self, all: Vec<Arc<LiveFault>>, serial: &mut Serial) {
+    /// Lets these faults be the live ones from now on, ends those that were, and tells everybody: in
+    /// this order, so that who hears of it sees it.
+    fn publish(&self, all: Vec<Arc<LiveFault>>, serial: &mut Serial, ended: &[Arc<LiveFault>]) {
         let now = Instant::now();
         for live in all.iter().filter(|live| live.serial() == 0 && live.acts_at(now)) {
             live.serial.store(serial.next(), Ordering::Relaxed);
         }
         self.snapshot.store(Arc::new(Snapshot::new(all, now)));
+        for live in ended {
+            live.ended.cancel();
+        }
         self.changed.send_replace(());
     }
 }
 
-/// Which connection faults a connection has met already, so that each decides about it once: all up
-/// to this serial.
+/// Which connection faults a connection has met already, so that each decides about it once.
 #[derive(Debug, Default)]
-pub(crate) struct Met(u64);
+pub(crate) struct Met {
+    /// All up to this serial.
+    newest: u64,
+    /// Whether it has been let in.
+    is_open: bool,
+}
 
 /// The end of a lease that begins now; none for one beyond the end of time.
 fn end_of(lease: Duration) -> Option<Instant> {
@@ -511,7 +551,7 @@ mod tests {
     }
 
     fn hold(board: &Board) -> Vec<Decision<ConnectionVerdict>> {
-        board.decide_connection(&mut Met::default(), board.arrival())
+        board.decide_connection(&mut Met::default(), board.arrival(), "mcp")
     }
 
     fn board(faults: impl IntoIterator<Item = Fault>) -> Board {
@@ -599,10 +639,10 @@ mod tests {
         };
         let board = board([reset("a")]);
         let mut met = Met::default();
-        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
-        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 0);
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").len(), 1);
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").len(), 0);
         board.add(reset("b")).expect("a new id");
-        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+        assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").len(), 1);
     }
 
     #[test]
@@ -634,14 +674,14 @@ mod tests {
         let mut met = Met::default();
         let test = async {
             let mut changed = board.subscribe();
-            assert!(board.decide_connection(&mut met, DrawKey::Arrival(1)).is_empty());
+            assert!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").is_empty());
             board
                 .add(fault(&asleep.replace(r#""a""#, r#""b""#).replace("10s", "0s")))
                 .expect("new");
-            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").len(), 1);
             changed.mark_unchanged();
             changed.changed().await.expect("the board lives");
-            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1)).len(), 1);
+            assert_eq!(board.decide_connection(&mut met, DrawKey::Arrival(1), "mcp").len(), 1);
         };
         tokio::select! { () = test => {}, () = board.keep_time() => {} }
     }

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use squall_model::fault::FaultId;
 use squall_model::mcp::header;
-use squall_model::verdict::ConnectionVerdict;
+use squall_model::verdict::{ConnectionVerdict, Shaping, Stall};
 use tokio::time::Instant;
 
 use crate::board::{Decision, Fired};
@@ -38,7 +38,7 @@ pub(crate) enum Onwards {
     End,
 }
 
-/// Carries out what was decided about a connection. Nothing is read or written meanwhile.
+/// Carries out what was decided about a connection. While this waits, faults behind it have to.
 pub(crate) async fn connection(
     decision: Decision<ConnectionVerdict>,
     link: &Link,
@@ -47,15 +47,49 @@ pub(crate) async fn connection(
     let Decision { fault, verdict } = decision;
     match verdict {
         ConnectionVerdict::Wait(time) => {
+            link.stall(true);
             pause(delay.clone(), Instant::now(), vec![(time, fault)]).await;
         }
-        ConnectionVerdict::Stall => fault.ended().await,
-        ConnectionVerdict::Reset => {
+        ConnectionVerdict::Stall(stall) => return stand_still(stall, fault, link, delay).await,
+        ConnectionVerdict::Refuse => {
             link.reset();
             return Onwards::End;
         }
+        ConnectionVerdict::Reset(time) if fault.waits_out(time, delay).await => {
+            link.reset();
+            return Onwards::End;
+        }
+        ConnectionVerdict::Reset(_) => {}
+        ConnectionVerdict::HalfClose => {
+            link.half_close();
+            fault.ended().await;
+            return Onwards::End;
+        }
+        ConnectionVerdict::Shape(flow, shaping) => link.shape(flow, shaping, fault),
     }
     Onwards::Serve
+}
+
+/// Lets nothing through. What has to end it is waited for; else it stands still by itself.
+async fn stand_still(stall: Stall, fault: Fired, link: &Link, delay: &Delay) -> Onwards {
+    let ends = fault.clone();
+    link.shape(stall.flow, Shaping::Stall, fault);
+    match stall.close_after {
+        Some(time) if ends.waits_out(time, delay).await => return Onwards::End,
+        None if stall.close_on_end => ends.ended().await,
+        _ => {}
+    }
+    if stall.close_on_end { Onwards::End } else { Onwards::Serve }
+}
+
+impl Fired {
+    /// Waits for so long. Says whether the fault is still live then.
+    async fn waits_out(&self, time: Duration, delay: &Delay) -> bool {
+        tokio::select! {
+            () = delay.until(Instant::now() + time) => true,
+            () = self.ended() => false,
+        }
+    }
 }
 
 /// Waits for as long as the faults say, counted from `start`. A fault that ends takes its share of

@@ -6,6 +6,7 @@ use crate::board::Board;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
 use crate::ledger::Ledger;
+use crate::link::Traffic;
 use crate::record::Recorder;
 use crate::upstream::Upstreams;
 
@@ -17,6 +18,7 @@ pub(crate) struct Proxying {
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) event_ids: Arc<EventIds>,
+    pub(crate) traffic: Arc<Traffic>,
     /// This thread's own.
     pub(crate) delay: Delay,
 }

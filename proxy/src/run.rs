@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use squall_model::fault::FaultId;
+use squall_model::scope::MCP_ROUTE;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,8 @@ use crate::connection;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
 use crate::ledger::Ledger;
-use crate::listen;
+use crate::link::Traffic;
+use crate::listen::{self, Door};
 use crate::proxying::Proxying;
 use crate::record::Recorder;
 use crate::upstream::Upstreams;
@@ -40,6 +42,7 @@ struct Shared {
     upstreams: Arc<Upstreams>,
     recorder: Arc<Recorder>,
     event_ids: Arc<EventIds>,
+    traffic: Arc<Traffic>,
 }
 
 /// Why a proxy could not begin.
@@ -118,6 +121,7 @@ impl Proxy {
             upstreams: Arc::new(Upstreams::new(config.upstreams)),
             recorder: Arc::new(recorder),
             event_ids: Arc::default(),
+            traffic: Arc::default(),
         };
         Ok(Self { listeners, address, admin, shared })
     }
@@ -190,18 +194,25 @@ async fn carry_traffic(
         upstreams: shared.upstreams,
         recorder: shared.recorder,
         event_ids: shared.event_ids,
+        traffic: shared.traffic,
         delay: Delay::start()?,
     });
     let connections = TaskTracker::new();
+    let mut door = Door {
+        listener: Some(listener),
+        board: proxying.board.clone(),
+        recorder: proxying.recorder.clone(),
+        route: MCP_ROUTE.into(),
+    };
     loop {
         tokio::select! {
-            stream = listen::accept(&listener) => {
+            stream = door.accept() => {
                 connections.spawn(connection::serve(stream, proxying.clone(), shutdown.clone()));
             }
             () = shutdown.cancelled() => break,
         }
     }
-    drop(listener);
+    drop(door);
     connections.close();
     connections.wait().await;
     Ok(())

@@ -14,9 +14,36 @@ use crate::root;
 /// The tests in proxy/tests/it that show what an effect does, by effect.
 const TESTS: &[(&str, &[&str])] = &[
     (
+        "refuse",
+        &[
+            "refuse_is_econnrefused_until_it_is_removed_and_open_connections_go_on",
+            "refuse_with_a_chance_resets_the_connections_that_it_hits",
+        ],
+    ),
+    (
+        "blackhole",
+        &[
+            "blackhole_stands_still_and_goes_on_where_it_was",
+            "blackhole_closes_in_time_or_with_its_fault",
+        ],
+    ),
+    (
+        "bandwidth",
+        &[
+            "bandwidth_takes_its_time_for_every_byte",
+            "a_bandwidth_of_nothing_stalls_without_closing",
+        ],
+    ),
+    ("slicer", &["slicer_sends_slices_with_pauses_between_them"]),
+    ("limit-bytes", &["limit_bytes_ends_a_connection_behind_exactly_so_many"]),
+    ("half-close", &["half_close_ends_what_comes_and_not_what_goes"]),
+    ("slow-close", &["slow_close_holds_the_end_back_until_it_is_removed"]),
+    (
         "latency",
         &[
             "latency_is_waited_out",
+            "wire_latency_delays_what_goes_both_ways",
+            "wire_latency_is_pipelined_and_keeps_every_byte_in_order",
             "a_delayed_event_is_not_overtaken_and_freed_when_the_fault_is_removed",
         ],
     ),
@@ -229,7 +256,8 @@ fn row(effect: &EffectDoc) -> String {
 
 fn title(family: Family) -> &'static str {
     match family {
-        Family::Exchange => "Connections, requests and answers",
+        Family::Connection => "Connections",
+        Family::Exchange => "Requests and answers",
         Family::Jsonrpc => "JSON-RPC messages",
         Family::Session => "Sessions (2025-03-26 to 2025-11-25)",
         Family::Stream => "Event streams",

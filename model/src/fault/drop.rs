@@ -1,20 +1,21 @@
-//! Drop: traffic vanishes, as into a blackhole.
+//! Drop: a request, an answer or a message vanishes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, At};
+use super::{Act, Within};
 use crate::chance::Draw;
-use crate::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Verdict};
+use crate::verdict::{ExchangeVerdict, MessageVerdict, Moment, Verdict};
 
-/// Swallows traffic. The client is left waiting; when the fault ends, a connection that it stalled
-/// goes on, and one whose request or answer it swallowed is closed.
+/// Swallows a request, its answer, or a message. The client is left waiting; when the fault ends, a
+/// connection whose request or answer it swallowed is closed. For whole connections there is
+/// `blackhole`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drop {
     /// What is swallowed.
     #[serde(default)]
-    pub at: At,
+    pub at: Within,
 }
 
 impl Act for Drop {
@@ -24,9 +25,8 @@ impl Act for Drop {
 
     fn decide(&self, _: &mut Draw) -> Verdict {
         match self.at {
-            At::Connection => Verdict::Connection(ConnectionVerdict::Stall),
-            At::Exchange => Verdict::Exchange(ExchangeVerdict::Drop),
-            At::Message => Verdict::Message(MessageVerdict::Drop),
+            Within::Exchange => Verdict::Exchange(ExchangeVerdict::Drop),
+            Within::Message => Verdict::Message(MessageVerdict::Drop),
         }
     }
 }

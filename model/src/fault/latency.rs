@@ -6,9 +6,11 @@ use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, At};
+use super::{Act, Flow, LatencyAt};
 use crate::chance::Draw;
-use crate::verdict::{ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Verdict};
+use crate::verdict::{
+    ConnectionVerdict, ExchangeVerdict, MessageVerdict, Moment, Shaping, Verdict,
+};
 
 /// The longest time that an effect may wait.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
@@ -31,7 +33,11 @@ pub struct Latency {
     pub distribution: Distribution,
     /// What is held back.
     #[schemars(default)]
-    pub at: At,
+    pub at: LatencyAt,
+    /// Which way, at the wire.
+    #[serde(skip_serializing_if = "Flow::is_both")]
+    #[schemars(default)]
+    pub flow: Flow,
 }
 
 /// How a latency strays from its `delay`. No draw is below zero or above an hour.
@@ -49,21 +55,32 @@ pub enum Distribution {
 
 impl Act for Latency {
     fn moment(&self) -> Moment {
-        self.at.moment()
+        match self.at {
+            LatencyAt::Connection | LatencyAt::Wire => Moment::Connection,
+            LatencyAt::Exchange => Moment::Exchange,
+            LatencyAt::Message => Moment::Message,
+        }
     }
 
     fn decide(&self, draw: &mut Draw) -> Verdict {
+        if self.at == LatencyAt::Wire {
+            let delay = Shaping::Delay(self.clone(), draw.random());
+            return Verdict::Connection(ConnectionVerdict::Shape(self.flow, delay));
+        }
         let wait = self.time(draw);
         match self.at {
-            At::Connection => Verdict::Connection(ConnectionVerdict::Wait(wait)),
-            At::Exchange => Verdict::Exchange(ExchangeVerdict::Wait(wait)),
-            At::Message => Verdict::Message(MessageVerdict::Delay(wait)),
+            LatencyAt::Exchange => Verdict::Exchange(ExchangeVerdict::Wait(wait)),
+            LatencyAt::Message => Verdict::Message(MessageVerdict::Delay(wait)),
+            LatencyAt::Connection | LatencyAt::Wire => {
+                Verdict::Connection(ConnectionVerdict::Wait(wait))
+            }
         }
     }
 }
 
 impl Latency {
-    fn time(&self, draw: &mut Draw) -> Duration {
+    /// One draw of the time.
+    pub fn time(&self, draw: &mut Draw) -> Duration {
         if self.jitter.is_zero() {
             return self.delay;
         }
@@ -98,7 +115,9 @@ struct Unchecked {
     #[serde(default)]
     distribution: Distribution,
     #[serde(default)]
-    at: At,
+    at: LatencyAt,
+    #[serde(default)]
+    flow: Flow,
 }
 
 /// A latency that is too long.
@@ -110,13 +129,13 @@ impl TryFrom<Unchecked> for Latency {
     type Error = TooLong;
 
     fn try_from(raw: Unchecked) -> Result<Self, Self::Error> {
-        let Unchecked { delay, jitter, distribution, at } = raw;
+        let Unchecked { delay, jitter, distribution, at, flow } = raw;
         for (name, time) in [("delay", delay), ("jitter", jitter)] {
             if time > LONGEST {
                 return Err(TooLong(name, time));
             }
         }
-        Ok(Self { delay, jitter, distribution, at })
+        Ok(Self { delay, jitter, distribution, at, flow })
     }
 }
 
@@ -127,7 +146,8 @@ mod tests {
 
     fn draws(distribution: Distribution) -> Vec<f64> {
         let (delay, jitter) = (Duration::from_millis(100), Duration::from_millis(20));
-        let latency = Latency { delay, jitter, distribution, at: At::Exchange };
+        let latency =
+            Latency { delay, jitter, distribution, at: LatencyAt::Exchange, flow: Flow::Both };
         let time = |n| latency.time(&mut Seed::new(1).draw("l", DrawKey::Arrival(n)));
         (0..10_000).map(|n| time(n).as_secs_f64() * 1000.0).collect()
     }

@@ -1,5 +1,7 @@
 //! Reset: the connection ends with a TCP RST, not with a close.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,10 @@ pub struct Reset {
     /// At an exchange: only after so many bytes of the answer's body have gone to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Size>,
+    /// At a connection: only after so long; at most `1h`.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "super::time")]
+    #[schemars(schema_with = "crate::schema::time")]
+    pub delay: Duration,
 }
 
 impl Act for Reset {
@@ -42,7 +48,7 @@ impl Act for Reset {
 
     fn decide(&self, _: &mut Draw) -> Verdict {
         match (self.at, self.after) {
-            (At::Connection, _) => Verdict::Connection(ConnectionVerdict::Reset),
+            (At::Connection, _) => Verdict::Connection(ConnectionVerdict::Reset(self.delay)),
             (At::Exchange, None) => Verdict::Exchange(ExchangeVerdict::Reset),
             (At::Exchange, Some(after)) => {
                 let cut = Cut { after: after.bytes(), ending: Ending::Reset };

@@ -19,3 +19,33 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(raw: D) -> Result<Duration,
     }
     Ok(time)
 }
+
+/// The same, or none.
+pub(super) mod option {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    use super::LONGEST;
+
+    #[expect(clippy::ref_option, reason = "serde hands a reference")]
+    pub(in crate::fault) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        humantime_serde::option::serialize(time, serializer)
+    }
+
+    pub(in crate::fault) fn deserialize<'de, D: Deserializer<'de>>(
+        raw: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let time: Option<Duration> = humantime_serde::option::deserialize(raw)?;
+        match time.filter(|time| *time > LONGEST) {
+            Some(time) => {
+                Err(D::Error::custom(format!("{time:?} is too long: at most 1h was expected")))
+            }
+            None => Ok(time),
+        }
+    }
+}

@@ -10,7 +10,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use squall_model::fault::{Fault, FaultId};
+use squall_model::fault::{EFFECT_NAMES, Fault, FaultId};
+use squall_model::nearest::nearest;
 
 use super::{Admin, Refusal};
 use crate::board::{EditError, LiveFault};
@@ -132,7 +133,20 @@ fn parse(body: Body, complete: impl FnOnce(&mut serde_json::Map<String, Value>))
         return Err(Refusal::new(StatusCode::BAD_REQUEST, error));
     };
     complete(object);
+    if let Some(effect) = misspelt(object) {
+        let meant = nearest(effect, EFFECT_NAMES.iter().copied());
+        let meant = meant.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default();
+        let names = EFFECT_NAMES.join(", ");
+        let error = format!("unknown effect `{effect}`{meant} (there are: {names})");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error));
+    }
     serde_json::from_value(value).map_err(bad)
+}
+
+/// The effect, if there is none of this name.
+fn misspelt(fault: &serde_json::Map<String, Value>) -> Option<&str> {
+    let effect = fault.get("effect").and_then(Value::as_object)?.keys().next()?;
+    Some(effect.as_str()).filter(|name| !EFFECT_NAMES.contains(name))
 }
 
 /// A fault without an id is named for its effect: `latency-1`, or the next number that is free.

@@ -46,7 +46,7 @@ async fn a_call_that_is_wrong_gets_a_clear_word() {
     for (method, path, body, status, says) in [
         ("POST", "/faults", "{", 400, "EOF"),
         ("POST", "/faults", "7", 400, "a fault is an object"),
-        ("POST", "/faults", r#"{"effect":{"latncy":{}}}"#, 400, "expected one of `latency`"),
+        ("POST", "/faults", r#"{"effect":{"latncy":{}}}"#, 400, "did you mean `latency`?"),
         ("POST", "/faults", r#"{"id":"a","effect":{"drop":{}}}"#, 409, "already"),
         ("POST", "/faults", r#"{"id":"a b","effect":{"drop":{}}}"#, 400, "cannot name a fault"),
         ("GET", "/faults/b", "", 404, "there is no fault `b`"),

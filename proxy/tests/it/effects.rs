@@ -159,7 +159,7 @@ async fn drop_of_an_answer_lets_the_server_execute() {
 async fn a_stalled_connection_goes_on_when_the_fault_is_removed() {
     let upstream = Upstream::answering(ok("{}")).await;
     let proxy = run(fixture::config(&[upstream.address]));
-    proxy.add(r#"{"id":"stall","effect":{"drop":{"at":"connection"}}}"#).await;
+    proxy.add(r#"{"id":"stall","effect":{"blackhole":{}}}"#).await;
     let mut client = proxy.connect().await;
     client.send(post("", &call(1, "x"))).await;
     proxy.hit("stall").await;
@@ -215,7 +215,7 @@ async fn latency_is_waited_out() {
 async fn a_lease_that_runs_out_frees_what_the_fault_held() {
     let upstream = Upstream::answering(ok("{}")).await;
     let proxy = run(fixture::config(&[upstream.address]));
-    proxy.add(r#"{"id":"a","lease":"100ms","effect":{"drop":{"at":"connection"}}}"#).await;
+    proxy.add(r#"{"id":"a","lease":"100ms","effect":{"blackhole":{}}}"#).await;
     let mut client = proxy.connect().await;
     client.send(post("", &call(1, "x"))).await;
     assert_eq!(client.message().await.expect("an answer").status(), 200);

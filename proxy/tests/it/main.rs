@@ -1,6 +1,7 @@
 //! The proxy over real sockets: what a client sees, and what an upstream sees.
 
 mod admin;
+mod connections;
 mod effects;
 mod faults;
 mod fixture;

@@ -131,6 +131,18 @@ impl Wire {
         (size > 0).then(|| String::from_utf8(data).expect("text"))
     }
 
+    /// Reads what comes next, however much it is, and takes it away.
+    pub async fn read_some(&mut self) -> Vec<u8> {
+        self.fill().await.expect("something comes");
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Reads a message of which this was read already.
+    pub async fn message_after(&mut self, start: &str) -> Message {
+        self.buffer.splice(0..0, start.bytes());
+        self.message().await.expect("a message")
+    }
+
     /// Reads one chunk of a chunked body, which may be no text.
     pub async fn raw_chunk(&mut self) -> Vec<u8> {
         let size = self.line().await.expect("a chunk");
