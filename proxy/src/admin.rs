@@ -18,16 +18,21 @@ use tower::{BoxError, ServiceBuilder};
 use crate::board::Board;
 use crate::config::AdminConfig;
 use crate::ledger::Ledger;
+use crate::route::Routes;
 use crate::upstream::Upstreams;
 
 mod faults;
 mod guard;
+mod routes;
 mod sessions;
+mod toxiproxy;
 mod upstreams;
 
 pub use faults::FaultView;
 use guard::Guard;
+pub use routes::{ChangedRoute, NewRoute, RouteView};
 pub use sessions::SessionView;
+pub(crate) use toxiproxy::Toxics;
 pub use upstreams::UpstreamView;
 
 /// The largest body that a call may have, in bytes.
@@ -41,6 +46,8 @@ pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) toxics: Arc<Toxics>,
 }
 
 /// Serves the admin API for as long as it is polled.
@@ -58,7 +65,9 @@ fn router(admin: Admin, guard: Arc<Guard>) -> Router {
     Router::new()
         .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
         .merge(faults::routes())
+        .merge(routes::routes())
         .merge(sessions::routes())
+        .merge(toxiproxy::routes())
         .merge(upstreams::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {

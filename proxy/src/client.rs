@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use squall_model::fault::{Fault, FaultId};
 use tokio::net::TcpStream;
 
-pub use crate::admin::{FaultView, SessionView, UpstreamView};
+pub use crate::admin::{ChangedRoute, FaultView, NewRoute, RouteView, SessionView, UpstreamView};
 
 /// How long a call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -115,6 +115,32 @@ impl AdminClient {
         self.call(Method::GET, "/upstreams", String::new()).await
     }
 
+    /// The TCP routes, by name.
+    pub async fn routes(&self) -> Result<Vec<RouteView>, CallError> {
+        self.call(Method::GET, "/routes", String::new()).await
+    }
+
+    /// Makes a TCP route.
+    pub async fn add_route(&self, route: &NewRoute) -> Result<RouteView, CallError> {
+        let body = serde_json::to_string(route).unwrap_or_default();
+        self.call(Method::POST, "/routes", body).await
+    }
+
+    /// Changes a TCP route.
+    pub async fn change_route(
+        &self,
+        name: &str,
+        change: &ChangedRoute,
+    ) -> Result<RouteView, CallError> {
+        let body = serde_json::to_string(change).unwrap_or_default();
+        self.call(Method::PATCH, &format!("/routes/{}", segment(name)), body).await
+    }
+
+    /// Removes a TCP route. Gives its last state.
+    pub async fn remove_route(&self, name: &str) -> Result<RouteView, CallError> {
+        self.call(Method::DELETE, &format!("/routes/{}", segment(name)), String::new()).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -167,4 +193,15 @@ impl AdminClient {
 
 fn json(fault: &Fault) -> String {
     serde_json::to_string(fault).unwrap_or_default()
+}
+
+/// A name as one segment of a path (RFC 3986, section 2.1).
+fn segment(name: &str) -> String {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
+    let encode = |byte: u8| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.bytes().map(encode).collect()
 }

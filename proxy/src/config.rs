@@ -16,8 +16,10 @@ pub const CLASSIFY_LIMIT: usize = 64 * 1024;
 pub struct Config {
     /// Where clients connect. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The replicas behind it, at least one.
+    /// The replicas behind it. Without one it does not listen there, and has TCP routes at most.
     pub upstreams: Vec<UpstreamAddress>,
+    /// TCP routes that are there from the start.
+    pub tcp: Vec<TcpRoute>,
     /// The admin API, if any.
     pub admin: Option<AdminConfig>,
     /// Faults that are live from the start.
@@ -57,6 +59,80 @@ impl UpstreamAddress {
     /// TCP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+/// A route for what is not HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpRoute {
+    name: String,
+    listen: String,
+    upstream: String,
+    enabled: bool,
+}
+
+impl TcpRoute {
+    /// A route of this name, from `HOST:PORT` to `HOST:PORT`; port 0 takes a free one to listen on.
+    pub fn new(name: &str, listen: &str, upstream: &str, enabled: bool) -> Result<Self, BadRoute> {
+        let is_name = (1..=200).contains(&name.len()) && !name.chars().any(char::is_control);
+        if !is_name {
+            return Err(BadRoute::Name(name.chars().take(80).collect()));
+        }
+        for address in [listen, upstream] {
+            let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(_))) {
+                return Err(BadRoute::Address(address.chars().take(80).collect()));
+            }
+        }
+        let owned = str::to_owned;
+        Ok(Self { name: owned(name), listen: owned(listen), upstream: owned(upstream), enabled })
+    }
+
+    /// Its name, which faults match.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where clients connect.
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    /// What is behind it.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// Whether it listens from the start.
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+}
+
+/// What is no route.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRoute {
+    /// Its name cannot be one.
+    #[error("`{0}` cannot name a route: 1 to 200 bytes without control characters were expected")]
+    Name(String),
+    /// It leads from or to nowhere.
+    #[error("`{0}` is no address: HOST:PORT was expected")]
+    Address(String),
+    /// It is not written as one.
+    #[error(
+        "`{0}` is no route: NAME=HOST:PORT/HOST:PORT was expected, such as redis=127.0.0.1:6380/127.0.0.1:6379"
+    )]
+    Form(String),
+}
+
+impl FromStr for TcpRoute {
+    type Err = BadRoute;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || BadRoute::Form(text.chars().take(80).collect());
+        let (name, way) = text.split_once('=').ok_or_else(bad)?;
+        let (listen, upstream) = way.split_once('/').ok_or_else(bad)?;
+        Self::new(name, listen, upstream, true)
     }
 }
 
@@ -127,6 +203,16 @@ mod tests {
         ] {
             let address: UpstreamAddress = text.parse().expect(text);
             assert_eq!((address.host(), address.port()), (host, port));
+        }
+    }
+
+    #[test]
+    fn a_tcp_route_is_a_name_and_two_addresses() {
+        let route: TcpRoute = "redis=127.0.0.1:0/redis:6379".parse().expect("a route");
+        assert_eq!((route.name(), route.listen()), ("redis", "127.0.0.1:0"));
+        assert_eq!(route.upstream(), "redis:6379");
+        for bad in ["", "redis", "redis=1:1", "=a:1/b:1", "x=a/b:1", "x=a:1/b", "x=a:1/b:99999"] {
+            assert!(bad.parse::<TcpRoute>().is_err(), "{bad}");
         }
     }
 

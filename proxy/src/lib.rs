@@ -18,6 +18,7 @@ mod link;
 mod listen;
 mod proxying;
 mod record;
+mod route;
 mod run;
 mod socket;
 mod stream;

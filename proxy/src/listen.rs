@@ -30,6 +30,11 @@ pub(crate) fn bind_alone(address: SocketAddr) -> io::Result<TcpListener> {
     listener(address, false)
 }
 
+/// Binds one more listener to an address that is bound so already.
+pub(crate) fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    listener(address, true)
+}
+
 /// A listener, and the faults that may close it.
 #[derive(Debug)]
 pub(crate) struct Door {

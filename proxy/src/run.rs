@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
-use crate::config::{AdminConfig, Config};
+use crate::config::{AdminConfig, Config, TcpRoute};
 use crate::connection;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
@@ -23,13 +23,15 @@ use crate::link::Traffic;
 use crate::listen::{self, Door};
 use crate::proxying::Proxying;
 use crate::record::Recorder;
+use crate::route::{self, House, RouteError, Routes};
 use crate::upstream::Upstreams;
 
 /// A proxy that has its sockets, and may run.
 #[derive(Debug)]
 pub struct Proxy {
     listeners: Vec<TcpListener>,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
+    routes: Vec<(TcpRoute, TcpListener, SocketAddr)>,
     admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
     shared: Shared,
 }
@@ -48,9 +50,9 @@ struct Shared {
 /// Why a proxy could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// No replica was named.
-    #[error("no upstream was given: name at least one with --upstream http://HOST:PORT")]
-    NoUpstream,
+    /// A TCP route could not be made.
+    #[error("route `{0}`: {1}")]
+    Route(String, String),
     /// A socket could not be had.
     #[error("cannot listen on {address} ({purpose}): {}", reason(.source))]
     Listen {
@@ -98,14 +100,18 @@ pub enum RunError {
 impl Proxy {
     /// Takes all sockets and files that the proxy needs.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        if config.upstreams.is_empty() {
-            return Err(BindError::NoUpstream);
-        }
         let listen_error =
             |purpose, address| move |source| BindError::Listen { address, purpose, source };
-        let listeners = listen::bind(config.listen, config.threads)
-            .map_err(listen_error("proxy", config.listen))?;
-        let address = listeners[0].local_addr().map_err(listen_error("proxy", config.listen))?;
+        let count = if config.upstreams.is_empty() { 0 } else { config.threads.max(1) };
+        let listeners = match count {
+            0 => Vec::new(),
+            _ => {
+                listen::bind(config.listen, count).map_err(listen_error("proxy", config.listen))?
+            }
+        };
+        let address = listeners.first().map(TcpListener::local_addr).transpose();
+        let address = address.map_err(listen_error("proxy", config.listen))?;
+        let routes = bind_routes(&config.tcp)?;
         let admin = config.admin.map(bind_admin).transpose()?;
         let recorder = Recorder::open(config.history.as_deref()).map_err(|source| {
             BindError::History { path: config.history.unwrap_or_default(), source }
@@ -123,12 +129,17 @@ impl Proxy {
             event_ids: Arc::default(),
             traffic: Arc::default(),
         };
-        Ok(Self { listeners, address, admin, shared })
+        Ok(Self { listeners, address, routes, admin, shared })
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
+    /// Where clients connect; `None` where there is no upstream.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Name and address of each TCP route.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.routes.iter().map(|(route, _, address)| (route.name(), *address))
     }
 
     /// Where the admin API listens.
@@ -144,9 +155,9 @@ impl Proxy {
             let traffic = async move { carry_traffic(listener, shared, shutdown).await };
             threads.push(spawn(format!("proxy-{number}"), traffic).map_err(RunError::Thread)?);
         }
-        let (shared, admin) = (self.shared, self.admin);
+        let (shared, admin, routes) = (self.shared, self.admin, self.routes);
         let stop = shutdown.clone();
-        let house = async move { keep_house(admin, shared, stop).await };
+        let house = async move { keep_house(admin, routes, shared, stop).await };
         threads.push(spawn("proxy-admin".to_owned(), house).map_err(RunError::Thread)?);
         let mut outcome = Ok(());
         for thread in threads {
@@ -157,6 +168,20 @@ impl Proxy {
         }
         outcome
     }
+}
+
+fn bind_routes(routes: &[TcpRoute]) -> Result<Vec<(TcpRoute, TcpListener, SocketAddr)>, BindError> {
+    let mut bound: Vec<(TcpRoute, TcpListener, SocketAddr)> = Vec::new();
+    for route in routes {
+        let error =
+            |error: RouteError| BindError::Route(route.name().to_owned(), error.to_string());
+        if bound.iter().any(|(other, ..)| other.name() == route.name()) {
+            return Err(error(RouteError::Exists(route.name().into())));
+        }
+        let (listener, address) = route::bind(route.listen()).map_err(error)?;
+        bound.push((route.clone(), listener, address));
+    }
+    Ok(bound)
 }
 
 fn bind_admin(config: AdminConfig) -> Result<(TcpListener, SocketAddr, AdminConfig), BindError> {
@@ -220,10 +245,20 @@ async fn carry_traffic(
 
 async fn keep_house(
     admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
+    routes: Vec<(TcpRoute, TcpListener, SocketAddr)>,
     shared: Shared,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let board = shared.board.clone();
+    let house = House {
+        board: shared.board.clone(),
+        recorder: shared.recorder.clone(),
+        delay: Delay::start()?,
+    };
+    let open = Arc::new(Routes::new(house));
+    for (route, listener, address) in routes {
+        open.take_over(&route, listener, address);
+    }
     let serve = async move {
         match admin {
             Some((listener, address, config)) => {
@@ -232,6 +267,8 @@ async fn keep_house(
                     board: shared.board,
                     ledger: shared.ledger,
                     upstreams: shared.upstreams,
+                    routes: open,
+                    toxics: Arc::default(),
                 };
                 admin::serve(listener, address, config, admin).await
             }

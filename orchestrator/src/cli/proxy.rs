@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
-use squall_proxy::config::UpstreamAddress;
+use squall_proxy::config::{TcpRoute, UpstreamAddress};
 use squall_proxy::{AdminConfig, BindError, Config, Proxy};
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +25,14 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// A replica behind the proxy (repeatable)
-    #[arg(long, required = true, value_name = "http://HOST:PORT")]
+    #[arg(long, required_unless_present_any = ["tcp", "config"], value_name = "http://HOST:PORT")]
     upstream: Vec<UpstreamAddress>,
+    /// A route for what is not HTTP, such as redis=127.0.0.1:6380/127.0.0.1:6379 (repeatable)
+    #[arg(long, value_name = "NAME=HOST:PORT/HOST:PORT")]
+    tcp: Vec<TcpRoute>,
+    /// Toxiproxy's configuration file, a JSON array of proxies: each is a TCP route
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where the admin API listens
     #[arg(long, default_value = super::fault::ADMIN, value_name = "ADDRESS")]
     admin: SocketAddr,
@@ -54,9 +60,14 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
     let threads = arguments
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let mut tcp = arguments.tcp;
+    if let Some(path) = &arguments.config {
+        tcp.extend(read_toxiproxy(path)?);
+    }
     let config = Config {
         listen: arguments.listen,
         upstreams: arguments.upstream,
+        tcp,
         admin: Some(AdminConfig {
             listen: arguments.admin,
             token: arguments.admin_token.filter(|token| !token.is_empty()),
@@ -73,12 +84,17 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 async fn carry(config: Config) -> Outcome {
     let mut signals = Signals::hear()?;
     let proxy = Proxy::bind(config).map_err(|error| match error {
-        BindError::OpenAdmin(_) | BindError::NoUpstream | BindError::TwoFaults(_) => {
-            unusable(error)
+        BindError::OpenAdmin(_) | BindError::TwoFaults(_) => unusable(error),
+        BindError::Listen { .. } | BindError::History { .. } | BindError::Route(..) => {
+            not_started(error)
         }
-        BindError::Listen { .. } | BindError::History { .. } => not_started(error),
     })?;
-    tell(format_args!("squall proxy listening on http://{}", proxy.address()));
+    if let Some(address) = proxy.address() {
+        tell(format_args!("squall proxy listening on http://{address}"));
+    }
+    for (name, address) in proxy.routes() {
+        tell(format_args!("route {name} on {address}"));
+    }
     if let Some(admin) = proxy.admin_address() {
         tell(format_args!("admin API on http://{admin}"));
     }
@@ -100,4 +116,36 @@ fn read_faults(path: &Path) -> Result<Vec<Fault>, Failure> {
         .with_context(|| format!("cannot read the faults file {}", path.display()))
         .map_err(unusable)?;
     crate::drill::read_yaml(path, &text).map_err(unusable)
+}
+
+/// A proxy of Toxiproxy's configuration file. What else it has there is its own business.
+#[derive(serde::Deserialize)]
+struct ToxiproxyEntry {
+    name: String,
+    #[serde(default = "any_port")]
+    listen: String,
+    upstream: String,
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+fn any_port() -> String {
+    "localhost:0".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn read_toxiproxy(path: &Path) -> Result<Vec<TcpRoute>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))
+        .map_err(unusable)?;
+    let entries: Vec<ToxiproxyEntry> = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no JSON array of proxies", path.display()))
+        .map_err(unusable)?;
+    let route = |entry: ToxiproxyEntry| {
+        TcpRoute::new(&entry.name, &entry.listen, &entry.upstream, entry.enabled)
+    };
+    entries.into_iter().map(route).collect::<Result<_, _>>().map_err(unusable)
 }

@@ -27,6 +27,7 @@ pub fn config(upstreams: &[SocketAddr]) -> Config {
     Config {
         listen: any(),
         upstreams: upstreams.iter().map(address).collect(),
+        tcp: Vec::new(),
         admin: Some(AdminConfig { listen: any(), token: None, open: false }),
         faults: Vec::new(),
         seed: Seed::new(7),
@@ -73,7 +74,8 @@ impl Running {
 
 pub fn run(config: Config) -> Running {
     let proxy = Proxy::bind(config).expect("free ports");
-    let (address, admin_address) = (proxy.address(), proxy.admin_address().expect("an admin API"));
+    let address = proxy.address().unwrap_or_else(any);
+    let admin_address = proxy.admin_address().expect("an admin API");
     let stop = CancellationToken::new();
     tokio::spawn(proxy.run(stop.clone()));
     Running {

@@ -10,5 +10,7 @@ mod hostile;
 mod leaving;
 mod messages;
 mod routing;
+mod tcp;
+mod toxiproxy;
 mod transparency;
 mod wire;

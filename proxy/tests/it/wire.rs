@@ -181,6 +181,11 @@ impl Wire {
         socket2::SockRef::from(&self.stream).peek(&mut [std::mem::MaybeUninit::uninit()]).is_ok()
     }
 
+    /// Sends no more.
+    pub async fn close_half(&mut self) {
+        self.stream.shutdown().await.expect("the peer is there");
+    }
+
     /// Sends no more, and reads to the end, whatever it is.
     pub async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;
