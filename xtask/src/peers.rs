@@ -1,8 +1,8 @@
-//! THE list of clients that somebody else wrote, each run against `squall server`, directly and
-//! through `squall proxy`.
+//! THE list of clients that somebody else wrote: those of MCP, each run against `squall server`, directly
+//! and through `squall proxy`; and those of Toxiproxy, run against the proxy's admin API.
 
+mod node;
 mod python;
-mod typescript;
 
 use std::env;
 use std::fs;
@@ -16,43 +16,59 @@ use crate::binary;
 use crate::command::{Ended, run};
 use crate::part::{Part, with_tests};
 use crate::replica::Replica;
+use crate::root;
 
 const INSTALL_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const CLIENT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// A client of an official SDK.
-#[derive(Clone, Copy)]
+/// A client.
+#[derive(Clone, Copy, PartialEq)]
 enum Peer {
     Python,
     Typescript,
+    ToxiproxyPython,
+    ToxiproxyNode,
 }
 
 /// A client that can be run: the command lacks the URL only.
 struct Installed(Vec<PathBuf>);
 
 impl Peer {
-    const ALL: [Self; 2] = [Self::Python, Self::Typescript];
+    const ALL: [Self; 4] =
+        [Self::Python, Self::Typescript, Self::ToxiproxyPython, Self::ToxiproxyNode];
 
     fn name(self, way: &str) -> String {
         let client = match self {
             Self::Python => "python client",
             Self::Typescript => "typescript client",
+            Self::ToxiproxyPython => "toxiproxy's python client",
+            Self::ToxiproxyNode => "toxiproxy's node client",
         };
         format!("{client}, {way}")
+    }
+
+    /// What it is run against.
+    fn ways(self) -> &'static [&'static str] {
+        match self {
+            Self::Python | Self::Typescript => &["direct", "through the proxy"],
+            Self::ToxiproxyPython | Self::ToxiproxyNode => &["admin API"],
+        }
     }
 
     /// The word for what it lives on in `SQUALL_REQUIRE`.
     fn need(self) -> &'static str {
         match self {
-            Self::Python => "python",
-            Self::Typescript => "node",
+            Self::Python | Self::ToxiproxyPython => "python",
+            Self::Typescript | Self::ToxiproxyNode => "node",
         }
     }
 
     fn install(self) -> Result<Installed> {
         match self {
-            Self::Python => python::install(),
-            Self::Typescript => typescript::install(),
+            Self::Python => python::install("python"),
+            Self::Typescript => node::install("typescript"),
+            Self::ToxiproxyPython => python::install("toxiproxy-python"),
+            Self::ToxiproxyNode => node::install("toxiproxy-node"),
         }
     }
 }
@@ -62,17 +78,17 @@ pub(crate) fn run_all() -> Vec<Part> {
     let required = env::var("SQUALL_REQUIRE").unwrap_or_default();
     let squall = binary::for_tests();
     let run_one = |peer: Peer| match (peer.install(), &squall) {
-        (Err(error), _) => both_ways(|way| {
+        (Err(error), _) => each_way(peer, |way| {
             Part::lacking(peer.name(way), peer.need(), format!("{error:#}"), &required)
         }),
-        (Ok(_), Err(error)) => both_ways(|way| failure(peer, way, error)),
+        (Ok(_), Err(error)) => each_way(peer, |way| failure(peer, way, error)),
         (Ok(client), Ok(squall)) => against(peer, &client, squall),
     };
     Peer::ALL.into_iter().flat_map(run_one).collect()
 }
 
-fn both_ways(part: impl Fn(&str) -> Part) -> Vec<Part> {
-    ["direct", "through the proxy"].map(part).into()
+fn each_way(peer: Peer, part: impl Fn(&str) -> Part) -> Vec<Part> {
+    peer.ways().iter().map(|way| part(way)).collect()
 }
 
 fn failure(peer: Peer, way: &str, error: &anyhow::Error) -> Part {
@@ -82,11 +98,12 @@ fn failure(peer: Peer, way: &str, error: &anyhow::Error) -> Part {
 fn against(peer: Peer, client: &Installed, squall: &Path) -> Vec<Part> {
     let server = match Replica::start(squall, &["server", "--listen", "127.0.0.1:0"]) {
         Ok(server) => server,
-        Err(error) => return both_ways(|way| failure(peer, way, &error)),
+        Err(error) => return each_way(peer, |way| failure(peer, way, &error)),
     };
-    both_ways(|way| {
+    each_way(peer, |way| {
         let ended = match way {
-            "direct" => talk(client, &server),
+            "direct" => talk(client, &format!("{}/mcp", server.base)),
+            "admin API" => to_admin(client, squall),
             _ => through_proxy(client, squall, &server),
         };
         Part::of(peer.name(way), with_tests(ended))
@@ -97,13 +114,21 @@ fn through_proxy(client: &Installed, squall: &Path, server: &Replica) -> Result<
     let arguments =
         ["proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", &server.base];
     let proxy = Replica::start(squall, &arguments)?;
-    talk(client, &proxy)
+    talk(client, &format!("{}/mcp", proxy.base))
 }
 
-fn talk(Installed(words): &Installed, target: &Replica) -> Result<Ended> {
+/// The client speaks to the admin API of a proxy that has nothing behind it.
+fn to_admin(client: &Installed, squall: &Path) -> Result<Ended> {
+    let nothing = root().join("tests/peers/nothing.json");
+    let nothing = nothing.to_str().context("the path is no text")?;
+    let proxy = Replica::start(squall, &["proxy", "--config", nothing, "--admin", "127.0.0.1:0"])?;
+    talk(client, &proxy.base)
+}
+
+fn talk(Installed(words): &Installed, url: &str) -> Result<Ended> {
     let (program, script) = words.split_first().context("a client is a command")?;
     let mut client = crate::command::command(program);
-    client.args(script).arg(format!("{}/mcp", target.base));
+    client.args(script).arg(url);
     run(&mut client, CLIENT_DEADLINE)
 }
 

@@ -96,7 +96,7 @@ async fn carry(config: Config) -> Outcome {
         tell(format_args!("route {name} on {address}"));
     }
     if let Some(admin) = proxy.admin_address() {
-        tell(format_args!("admin API on http://{admin}"));
+        tell(format_args!("admin API listening on http://{admin}"));
     }
     let stop = CancellationToken::new();
     let run = proxy.run(stop.clone());

@@ -141,7 +141,7 @@ impl Proxy {
         let said = async {
             loop {
                 let line = lines.next_line().await.expect("text").expect("an address");
-                if let Some(address) = line.strip_prefix("admin API on http://") {
+                if let Some(address) = line.strip_prefix("admin API listening on http://") {
                     return address.to_owned();
                 }
             }

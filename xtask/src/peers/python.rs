@@ -1,4 +1,6 @@
-//! The Python client, in a virtual environment under `target/`.
+//! Clients in Python, each in a virtual environment under `target/`.
+
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -6,12 +8,15 @@ use super::{Installed, Stamp, install_with, read};
 use crate::command::command;
 use crate::{root, setup};
 
-pub(super) fn install() -> Result<Installed> {
-    let home = root().join("target/peers/python");
+/// Installs the client in `tests/peers/NAME`.
+pub(super) fn install(name: &str) -> Result<Installed> {
+    let home = root().join("target/peers").join(name);
     let python = home.join("bin/python");
-    let wanted = read(&root().join("tests/peers/python/requirements.txt"))?;
+    let source = PathBuf::from("tests/peers").join(name);
+    let requirements = source.join("requirements.txt");
+    let wanted = read(&root().join(&requirements))?;
     let stamp = Stamp(home.join("installed.txt"));
-    let client = Installed(vec![python.clone(), "tests/peers/python/client.py".into()]);
+    let client = Installed(vec![python.clone(), source.join("client.py")]);
     if python.exists() && stamp.says(&wanted) {
         return Ok(client);
     }
@@ -23,8 +28,9 @@ pub(super) fn install() -> Result<Installed> {
     install_with(
         command(&python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--requirement", "tests/peers/python/requirements.txt"]),
-        "pip could not install tests/peers/python/requirements.txt",
+            .arg("--requirement")
+            .arg(&requirements),
+        &format!("pip could not install {}", requirements.display()),
     )?;
     stamp.set(&wanted)?;
     Ok(client)

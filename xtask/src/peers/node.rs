@@ -1,4 +1,4 @@
-//! The TypeScript client, beside its packages under `target/`.
+//! Clients for Node, each beside its packages under `target/`.
 
 use std::fs;
 
@@ -11,21 +11,22 @@ use crate::{root, setup};
 const LOCK: &str = "package-lock.json";
 const FILES: [&str; 4] = ["package.json", LOCK, ".npmrc", "client.mjs"];
 
-pub(super) fn install() -> Result<Installed> {
+/// Installs the client in `tests/peers/NAME`.
+pub(super) fn install(name: &str) -> Result<Installed> {
     ensure!(setup::has_node(), "node (18 or newer) or npm is missing");
-    let source = root().join("tests/peers/typescript");
-    let home = root().join("target/peers/typescript");
+    let source = root().join("tests/peers").join(name);
+    let home = root().join("target/peers").join(name);
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    for name in FILES {
-        fs::copy(source.join(name), home.join(name))
-            .with_context(|| format!("cannot copy {name} to {}", home.display()))?;
+    for file in FILES {
+        fs::copy(source.join(file), home.join(file))
+            .with_context(|| format!("cannot copy {file} to {}", home.display()))?;
     }
     let wanted = read(&source.join(LOCK))?;
     let stamp = Stamp(home.join("installed.json"));
     if !stamp.says(&wanted) {
         install_with(
             command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&home),
-            "npm could not install the packages of tests/peers/typescript",
+            &format!("npm could not install the packages of tests/peers/{name}"),
         )?;
         stamp.set(&wanted)?;
     }
