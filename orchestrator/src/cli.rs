@@ -7,12 +7,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod admin;
+mod completions;
 mod drill;
 mod fault;
 mod heal;
 mod load;
 mod progress;
 mod proxy;
+mod route;
+mod schema;
 mod server;
 mod signals;
 
@@ -52,11 +56,17 @@ enum Command {
     Proxy(proxy::Arguments),
     /// Add, list and remove the faults of a running proxy.
     Fault(fault::Arguments),
+    /// Make, change and remove the TCP routes of a running proxy.
+    Route(route::Arguments),
     /// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
     Server(server::Arguments),
     /// Drive load against any MCP server.
     #[command(subcommand)]
     Load(load::Command),
+    /// Print the JSON Schema of what people write.
+    Schema(schema::Arguments),
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
     /// Run a command and take its whole tree along when it goes.
     #[command(hide = true)]
     Shim {
@@ -118,6 +128,9 @@ fn run(command: Command) -> Outcome {
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
         Command::Fault(arguments) => fault::run(arguments),
+        Command::Route(arguments) => route::run(arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Server(arguments) => server::run(arguments),
         Command::Load(command) => load::run(command),
         Command::Shim { .. } | Command::ShimExec { .. } => Ok(ExitCode::SUCCESS),
@@ -129,15 +142,17 @@ fn squall_shim<T>(outcome: Result<T, impl Into<anyhow::Error>>) -> Outcome {
 }
 
 /// `SQUALL_LOG` chooses what is logged, such as `debug` or `squall_proxy=info`; default: warnings,
-/// and what the proxy injects.
+/// and what the proxy injects. `SQUALL_LOG_FORMAT=json` writes a JSON object a line.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("SQUALL_LOG")
         .unwrap_or_else(|_| EnvFilter::new("warn,squall_proxy=info,squall_server=info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    logs.with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
+    let logs = logs.with_target(false).log_internal_errors(false);
+    if std::env::var("SQUALL_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        logs.json().flatten_event(true).init();
+    } else {
+        logs.with_ansi(std::io::stderr().is_terminal()).init();
+    }
 }
 
 /// Prints a line on stdout. A reader that has gone away, such as `head`, is no error.

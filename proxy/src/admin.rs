@@ -96,6 +96,11 @@ impl Refusal {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into() }
     }
+
+    /// The same, of the nth of several.
+    fn at(self, number: usize) -> Self {
+        Self { error: format!("number {number}: {}", self.error), ..self }
+    }
 }
 
 impl IntoResponse for Refusal {

@@ -317,6 +317,19 @@ impl Board {
         Ok(live)
     }
 
+    /// Adds a fault that was live before, with its counters and what is left of its lease.
+    pub(crate) fn restore(&self, fault: Fault, matches: u64, hits: u64, left: Option<Duration>) {
+        let counters = Counters { matches: matches.into(), hits: hits.into() };
+        let live = LiveFault::new(fault, Arc::new(counters));
+        if let Some(left) = left {
+            *live.ends_at.lock() = end_of(left);
+        }
+        let mut serial = self.edit.lock();
+        let mut all = self.snapshot().faults().to_vec();
+        all.push(Arc::new(live));
+        self.publish(all, &mut serial, &[]);
+    }
+
     /// Puts another fault in the place of one with the same id. Its counters go on; what waits on
     /// the old one is freed.
     pub(crate) fn replace(&self, fault: Fault) -> Result<Arc<LiveFault>, EditError> {
@@ -329,6 +342,32 @@ impl Board {
         let old = std::mem::replace(place, live.clone());
         self.publish(all, &mut serial, &[old]);
         Ok(live)
+    }
+
+    /// Lets these be the faults from now on, all at once. One that is there already, and the same, goes on
+    /// with its lease and what it holds; another in its place keeps its counters; the others end.
+    pub(crate) fn apply(&self, faults: Vec<Fault>) -> Result<(), EditError> {
+        if faults.len() > MOST_FAULTS {
+            return Err(EditError::Full);
+        }
+        let mut serial = self.edit.lock();
+        let before = self.snapshot().faults().to_vec();
+        let mut all: Vec<Arc<LiveFault>> = Vec::new();
+        for fault in faults {
+            if all.iter().any(|live| live.fault.id == fault.id) {
+                return Err(EditError::Exists(fault.id));
+            }
+            let old = before.iter().find(|live| live.fault.id == fault.id);
+            all.push(match old {
+                Some(old) if old.fault == fault => old.clone(),
+                Some(old) => Arc::new(LiveFault::new(fault, old.counters.clone())),
+                None => Arc::new(LiveFault::new(fault, Arc::default())),
+            });
+        }
+        let goes_on = |old: &Arc<LiveFault>| all.iter().any(|live| Arc::ptr_eq(live, old));
+        let ended: Vec<_> = before.into_iter().filter(|old| !goes_on(old)).collect();
+        self.publish(all, &mut serial, &ended);
+        Ok(())
     }
 
     pub(crate) fn remove(&self, id: &FaultId) -> Result<Arc<LiveFault>, EditError> {
@@ -652,6 +691,23 @@ mod tests {
         assert_eq!(board.snapshot().faults()[0].matches(), 0);
         board.replace(status("a", "")).expect("it is there");
         assert_eq!(hits(&board, 10), 10);
+    }
+
+    #[test]
+    fn a_set_is_applied_whole_and_what_is_the_same_goes_on() {
+        let board = board([status("a", ""), status("b", ""), status("c", "")]);
+        hits(&board, 3);
+        let before = board.snapshot().faults().to_vec();
+        let b = status("b", r#","chance":{"max_hits":9}"#);
+        board.apply(vec![status("d", ""), status("a", ""), b]).expect("they differ");
+        let after = board.snapshot().faults().to_vec();
+        let ids: Vec<_> = after.iter().map(|live| live.fault.id.as_str()).collect();
+        assert_eq!(ids, ["d", "a", "b"]);
+        assert!(Arc::ptr_eq(&before[0], &after[1]), "the same goes on");
+        assert!(before[1].has_ended() && before[2].has_ended() && !before[0].has_ended());
+        let twice = board.apply(vec![status("x", ""), status("x", "")]);
+        assert!(twice.is_err());
+        assert_eq!(board.snapshot().faults().len(), 3, "a bad set changes nothing");
     }
 
     #[test]

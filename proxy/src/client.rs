@@ -90,6 +90,26 @@ impl AdminClient {
         self.call(Method::PUT, &format!("/faults/{}", fault.id), json(fault)).await
     }
 
+    /// One fault.
+    pub async fn fault(&self, id: &FaultId) -> Result<FaultView, CallError> {
+        self.call(Method::GET, &format!("/faults/{id}"), String::new()).await
+    }
+
+    /// Changes what a JSON merge patch says of a fault.
+    pub async fn patch(
+        &self,
+        id: &FaultId,
+        patch: &serde_json::Value,
+    ) -> Result<FaultView, CallError> {
+        self.call(Method::PATCH, &format!("/faults/{id}"), patch.to_string()).await
+    }
+
+    /// Puts a whole set in the place of all faults, or none of it.
+    pub async fn apply(&self, faults: &[Fault]) -> Result<Vec<FaultView>, CallError> {
+        let body = serde_json::to_string(faults).unwrap_or_default();
+        self.call(Method::PUT, "/faults", body).await
+    }
+
     /// Removes a fault and frees what waits on it. Gives its last state.
     pub async fn remove(&self, id: &FaultId) -> Result<FaultView, CallError> {
         self.call(Method::DELETE, &format!("/faults/{id}"), String::new()).await
@@ -199,9 +219,8 @@ fn json(fault: &Fault) -> String {
 fn segment(name: &str) -> String {
     let plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
-    let encode = |byte: u8| match plain(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
+    let encode = |byte: u8| {
+        if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };
     name.bytes().map(encode).collect()
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub seed: Seed,
     /// How many threads carry traffic, each with its own runtime and listener.
     pub threads: usize,
+    /// Where the faults are kept, so that they survive a restart.
+    pub state: Option<PathBuf>,
     /// Where every injection is appended, as history records.
     pub history: Option<PathBuf>,
 }

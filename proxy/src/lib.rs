@@ -18,11 +18,14 @@ mod link;
 mod listen;
 mod proxying;
 mod record;
+mod reload;
 mod route;
 mod run;
 mod socket;
+mod state;
 mod stream;
 mod upstream;
 
 pub use config::{AdminConfig, Config};
+pub use reload::{ReloadError, Reloader};
 pub use run::{BindError, Proxy, RunError};

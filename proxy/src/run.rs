@@ -23,7 +23,9 @@ use crate::link::Traffic;
 use crate::listen::{self, Door};
 use crate::proxying::Proxying;
 use crate::record::Recorder;
+use crate::reload::Reloader;
 use crate::route::{self, House, RouteError, Routes};
+use crate::state;
 use crate::upstream::Upstreams;
 
 /// A proxy that has its sockets, and may run.
@@ -33,6 +35,8 @@ pub struct Proxy {
     address: Option<SocketAddr>,
     routes: Vec<(TcpRoute, TcpListener, SocketAddr)>,
     admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
+    state: Option<PathBuf>,
+    file: Option<Reloader>,
     shared: Shared,
 }
 
@@ -76,6 +80,17 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// What was kept of the faults cannot be used.
+    #[error("the state file {}: {why}", .path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There are too many faults.
+    #[error("{0}")]
+    Faults(String),
     /// Two faults have one name.
     #[error("two faults are named `{0}`; ids are unique")]
     TwoFaults(FaultId),
@@ -117,19 +132,38 @@ impl Proxy {
             BindError::History { path: config.history.unwrap_or_default(), source }
         })?;
         let board = Board::new(config.seed);
-        for fault in config.faults {
-            let id = fault.id.clone();
-            board.add(fault).map_err(|_| BindError::TwoFaults(id))?;
+        if let Some(path) = &config.state {
+            state::restore(path, &board)
+                .map_err(|error| BindError::State { path: path.clone(), why: error.to_string() })?;
         }
+        let board = Arc::new(board);
+        let mut ids: Vec<FaultId> = Vec::new();
+        for fault in &config.faults {
+            if ids.contains(&fault.id) {
+                return Err(BindError::TwoFaults(fault.id.clone()));
+            }
+            ids.push(fault.id.clone());
+        }
+        // What the file says counts more than what was kept.
+        let mut file = Reloader::new(board.clone(), ids);
+        file.reload(config.faults).map_err(|error| BindError::Faults(error.to_string()))?;
         let shared = Shared {
-            board: Arc::new(board),
+            board,
             ledger: Arc::new(Ledger::new()),
             upstreams: Arc::new(Upstreams::new(config.upstreams)),
             recorder: Arc::new(recorder),
             event_ids: Arc::default(),
             traffic: Arc::default(),
         };
-        Ok(Self { listeners, address, routes, admin, shared })
+        Ok(Self {
+            listeners,
+            address,
+            routes,
+            admin,
+            state: config.state,
+            file: Some(file),
+            shared,
+        })
     }
 
     /// Where clients connect; `None` where there is no upstream.
@@ -147,6 +181,11 @@ impl Proxy {
         self.admin.as_ref().map(|(_, address, _)| *address)
     }
 
+    /// What lets the faults of a file change with it. It is there once.
+    pub fn take_reloader(&mut self) -> Option<Reloader> {
+        self.file.take()
+    }
+
     /// Carries traffic until `shutdown`, one thread and runtime for each listener.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
         let mut threads = Vec::new();
@@ -156,8 +195,8 @@ impl Proxy {
             threads.push(spawn(format!("proxy-{number}"), traffic).map_err(RunError::Thread)?);
         }
         let (shared, admin, routes) = (self.shared, self.admin, self.routes);
-        let stop = shutdown.clone();
-        let house = async move { keep_house(admin, routes, shared, stop).await };
+        let (stop, state) = (shutdown.clone(), self.state);
+        let house = async move { keep_house(admin, routes, state, shared, stop).await };
         threads.push(spawn("proxy-admin".to_owned(), house).map_err(RunError::Thread)?);
         let mut outcome = Ok(());
         for thread in threads {
@@ -246,6 +285,7 @@ async fn carry_traffic(
 async fn keep_house(
     admin: Option<(TcpListener, SocketAddr, AdminConfig)>,
     routes: Vec<(TcpRoute, TcpListener, SocketAddr)>,
+    state: Option<PathBuf>,
     shared: Shared,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -275,8 +315,18 @@ async fn keep_house(
             None => std::future::pending().await,
         }
     };
+    let keep_state = {
+        let board = board.clone();
+        async move {
+            match state {
+                Some(path) => state::keep(path, board).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
     tokio::select! {
         served = serve => served,
+        () = keep_state => Ok(()),
         () = board.keep_time() => Ok(()),
         () = shutdown.cancelled() => Ok(()),
     }

@@ -1,12 +1,13 @@
 //! What there is to know of every effect, read off its JSON Schema: for documents and for help.
 
 use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{EFFECT_NAMES, Effect, Fault};
 
 /// An effect, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EffectDoc {
     /// The name that files use.
     pub name: &'static str,
@@ -19,7 +20,7 @@ pub struct EffectDoc {
 }
 
 /// A field of something that people write, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldDoc {
     /// Its name.
     pub name: String,

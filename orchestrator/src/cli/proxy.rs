@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
 use squall_proxy::config::{TcpRoute, UpstreamAddress};
-use squall_proxy::{AdminConfig, BindError, Config, Proxy};
+use squall_proxy::{AdminConfig, BindError, Config, Proxy, Reloader};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
@@ -19,7 +20,8 @@ use super::{Failure, Outcome, not_started, runtime, tell, unusable};
 #[command(after_help = "\
 Sessions stay on the replica that made them and fail over when it cannot be reached. Faults come
 from a file, or are added while it runs: see `squall fault`. The log goes to stderr;
-SQUALL_LOG=warn leaves out what is injected.")]
+SQUALL_LOG=warn leaves out what is injected, SQUALL_LOG=squall_proxy=debug has a line for each
+exchange, SQUALL_LOG_FORMAT=json writes JSON.")]
 pub(super) struct Arguments {
     /// Where clients connect; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
@@ -34,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the admin API listens
-    #[arg(long, default_value = super::fault::ADMIN, value_name = "ADDRESS")]
+    #[arg(long, default_value = super::admin::ADMIN, value_name = "ADDRESS")]
     admin: SocketAddr,
     /// The token that calls of the admin API must carry; needed beyond loopback
     #[arg(long, env = "SQUALL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -42,9 +44,12 @@ pub(super) struct Arguments {
     /// Let everybody who can reach it use the admin API, without a token
     #[arg(long)]
     admin_open: bool,
-    /// A YAML list of faults that are live from the start
+    /// A YAML list of faults that are live from the start, and change with the file
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
+    /// Keep the faults in this file, so that they survive a restart
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// What decisions are drawn from
     #[arg(long, default_value = "0", value_name = "N")]
     seed: Seed,
@@ -76,15 +81,19 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         faults: arguments.faults.as_deref().map(read_faults).transpose()?.unwrap_or_default(),
         seed: arguments.seed,
         threads,
+        state: arguments.state,
         history: arguments.history,
     };
-    runtime()?.block_on(carry(config))
+    runtime()?.block_on(carry(config, arguments.faults))
 }
 
-async fn carry(config: Config) -> Outcome {
+async fn carry(config: Config, faults: Option<PathBuf>) -> Outcome {
     let mut signals = Signals::hear()?;
-    let proxy = Proxy::bind(config).map_err(|error| match error {
-        BindError::OpenAdmin(_) | BindError::TwoFaults(_) => unusable(error),
+    let mut proxy = Proxy::bind(config).map_err(|error| match error {
+        BindError::OpenAdmin(_)
+        | BindError::TwoFaults(_)
+        | BindError::Faults(_)
+        | BindError::State { .. } => unusable(error),
         BindError::Listen { .. } | BindError::History { .. } | BindError::Route(..) => {
             not_started(error)
         }
@@ -98,11 +107,14 @@ async fn carry(config: Config) -> Outcome {
     if let Some(admin) = proxy.admin_address() {
         tell(format_args!("admin API listening on http://{admin}"));
     }
+    let watched = watch(faults, proxy.take_reloader());
+    tokio::pin!(watched);
     let stop = CancellationToken::new();
     let run = proxy.run(stop.clone());
     tokio::pin!(run);
     tokio::select! {
         ended = &mut run => ended.map_err(not_started)?,
+        () = &mut watched => {}
         _ = signals.next() => {
             stop.cancel();
             run.await.map_err(not_started)?;
@@ -111,7 +123,46 @@ async fn carry(config: Config) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_faults(path: &Path) -> Result<Vec<Fault>, Failure> {
+/// How often the faults file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Applies the faults file whenever it changes. A file that cannot be used leaves the faults as they are.
+/// It never ends.
+async fn watch(file: Option<PathBuf>, reloader: Option<Reloader>) {
+    let (Some(path), Some(mut reloader)) = (file, reloader) else {
+        return std::future::pending().await;
+    };
+    let mut seen = stamp(&path);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = stamp(&path);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        let applied = read_faults(&path)
+            .map_err(|failure| format!("{:#}", failure.error))
+            .and_then(|faults| {
+                let count = faults.len();
+                reloader.reload(faults).map(|()| count).map_err(|error| error.to_string())
+            });
+        match applied {
+            Ok(faults) => {
+                tracing::info!(faults, path = %path.display(), "faults read again");
+            }
+            Err(error) => tracing::error!(%error, "the faults stay as they were"),
+        }
+    }
+}
+
+/// What changes when a file does, or another takes its place.
+fn stamp(path: &Path) -> Option<(u64, u64, std::time::SystemTime)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
+}
+
+pub(super) fn read_faults(path: &Path) -> Result<Vec<Fault>, Failure> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the faults file {}", path.display()))
         .map_err(unusable)?;

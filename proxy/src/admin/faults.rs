@@ -22,9 +22,15 @@ type Body = Result<Bytes, BytesRejection>;
 
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
-        .route("/faults", get(list).post(add).delete(clear))
-        .route("/faults/{id}", get(show).put(replace).delete(remove))
+        .route("/faults", get(list).post(add).put(apply).delete(clear))
+        .route("/faults/{id}", get(show).put(replace).patch(change).delete(remove))
         .route("/faults/{id}/lease", post(renew))
+        .route("/schema/fault", get(schema))
+}
+
+/// The JSON Schema of a fault.
+async fn schema() -> Json<Value> {
+    Json(squall_model::fault::schema().to_value())
 }
 
 /// A live fault as the API shows it: the fault, and what has become of it.
@@ -63,6 +69,70 @@ async fn add(State(admin): State<Admin>, body: Body) -> Answer<(StatusCode, Json
     let live = admin.board.add(fault)?;
     tracing::info!(fault = %live.fault.id, effect = live.fault.effect.name(), "fault added");
     Ok((StatusCode::CREATED, Json(FaultView::from(&*live))))
+}
+
+/// Puts a whole set in the place of all faults, or none of it.
+async fn apply(State(admin): State<Admin>, body: Body) -> Answer<Json<Vec<FaultView>>> {
+    let values: Vec<Value> = serde_json::from_slice(&whole(body)?).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, format!("this is no list of faults: {error}"))
+    })?;
+    let mut faults = Vec::new();
+    for (number, value) in values.into_iter().enumerate() {
+        let fault = read(value, |_| {}).map_err(|refusal| refusal.at(number + 1))?;
+        faults.push(fault);
+    }
+    admin.board.apply(faults)?;
+    let snapshot = admin.board.snapshot();
+    tracing::info!(faults = snapshot.faults().len(), "faults applied");
+    Ok(Json(snapshot.faults().iter().map(|live| FaultView::from(&**live)).collect()))
+}
+
+/// Changes what a JSON merge patch (RFC 7396) says. What waited on the fault is freed.
+async fn change(State(admin): State<Admin>, id: Id, body: Body) -> Answer<Json<FaultView>> {
+    let id = fault_id(id)?;
+    let patch: Value = serde_json::from_slice(&whole(body)?).map_err(bad)?;
+    let snapshot = admin.board.snapshot();
+    let live = snapshot.faults().iter().find(|live| live.fault.id == id);
+    let live = live.ok_or_else(|| EditError::Unknown(id.clone()))?;
+    let mut value = serde_json::to_value(&live.fault).map_err(bad)?;
+    merge(&mut value, patch);
+    let fault = read(value, |_| {})?;
+    if fault.id != id {
+        let error = format!("the path names `{id}` and the body `{}`", fault.id);
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error));
+    }
+    let live = admin.board.replace(fault)?;
+    tracing::info!(fault = %id, enabled = live.fault.enabled, "fault changed");
+    Ok(Json(FaultView::from(&*live)))
+}
+
+/// RFC 7396, section 2. Another effect takes the place of the old one whole.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Some(object) = target.as_object_mut() else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            object.remove(&key);
+            continue;
+        }
+        let place = object.entry(key.as_str()).or_insert(Value::Null);
+        let is_other_effect = key == "effect"
+            && value
+                .as_object()
+                .zip(place.as_object())
+                .is_some_and(|(new, old)| new.keys().all(|name| !old.contains_key(name)));
+        if is_other_effect {
+            *place = value;
+        } else {
+            merge(place, value);
+        }
+    }
 }
 
 async fn clear(State(admin): State<Admin>) -> Json<Vec<FaultView>> {
@@ -126,7 +196,13 @@ fn whole(body: Body) -> Answer<Bytes> {
 
 /// Reads a fault, after its object was completed.
 fn parse(body: Body, complete: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Answer<Fault> {
-    let mut value: Value = serde_json::from_slice(&whole(body)?).map_err(bad)?;
+    read(serde_json::from_slice(&whole(body)?).map_err(bad)?, complete)
+}
+
+fn read(
+    mut value: Value,
+    complete: impl FnOnce(&mut serde_json::Map<String, Value>),
+) -> Answer<Fault> {
     let Some(object) = value.as_object_mut() else {
         let error =
             "a fault is an object such as {\"effect\": {\"latency\": {\"delay\": \"200ms\"}}}";

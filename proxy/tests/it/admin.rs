@@ -61,6 +61,17 @@ async fn a_call_that_is_wrong_gets_a_clear_word() {
         ("POST", "/faults", &" ".repeat(1024 * 1024 + 1), 413, "1 MiB"),
         ("GET", "/nothing", "", 404, "nothing at this path"),
         ("PATCH", "/faults", "", 405, "no such method"),
+        ("PUT", "/faults", "{}", 400, "no list of faults"),
+        (
+            "PUT",
+            "/faults",
+            r#"[{"id":"x","effect":{"drop":{}}},{"id":"y","effect":{"dorp":{}}}]"#,
+            400,
+            "number 2: unknown effect `dorp`, did you mean `drop`?",
+        ),
+        ("PATCH", "/faults/none", "{}", 404, "no fault `none`"),
+        ("PATCH", "/faults/a", r#"{"id":"b"}"#, 400, "the body `b`"),
+        ("PATCH", "/faults/a", r#"{"chance":{"nth":0}}"#, 400, "never fire"),
     ] {
         let answer = ask(&proxy, method, path, "", body).await;
         let error = answer.json()["error"].as_str().expect("an error").to_owned();
@@ -183,4 +194,93 @@ async fn a_call_whose_body_never_ends_does_not_keep_its_place() {
         .await;
     let answer = wire.message().await.expect("an answer");
     assert_eq!(answer.status(), 408);
+}
+
+#[tokio::test]
+async fn a_whole_set_is_applied_at_once_or_not_at_all() {
+    let proxy = proxy().await;
+    proxy.add(r#"{"id":"old","effect":{"drop":{}}}"#).await;
+    let set = r#"[{"id":"a","effect":{"drop":{}}},{"id":"b","effect":{"reset":{}}}]"#;
+    let applied = ask(&proxy, "PUT", "/faults", "", set).await;
+    assert_eq!((applied.status(), applied.json().as_array().map(Vec::len)), (200, Some(2)));
+    let bad = r#"[{"id":"c","effect":{"drop":{}}},{"id":"c","effect":{"drop":{}}}]"#;
+    assert_eq!(ask(&proxy, "PUT", "/faults", "", bad).await.status(), 409);
+    let faults = proxy.admin.faults().await.expect("the proxy runs");
+    let ids: Vec<_> = faults.iter().map(|view| view.fault.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_patch_changes_what_it_says_and_leaves_the_rest() {
+    let proxy = proxy().await;
+    proxy
+        .add(r#"{"id":"a","match":{"tool":"x"},"lease":"1h","effect":{"latency":{"delay":"1s"}}}"#)
+        .await;
+    let patch = r#"{"effect":{"latency":{"jitter":"2ms"}},"lease":null,"enabled":false}"#;
+    let view = ask(&proxy, "PATCH", "/faults/a", "", patch).await.json();
+    assert_eq!(
+        view["effect"]["latency"],
+        json!({
+            "delay": "1s", "jitter": "2ms", "distribution": "uniform", "at": "exchange",
+        })
+    );
+    assert_eq!((&view["match"]["tool"], &view["enabled"]), (&json!("x"), &json!(false)));
+    assert_eq!(view.get("lease"), None);
+    let other = ask(&proxy, "PATCH", "/faults/a", "", r#"{"effect":{"reset":{}}}"#).await.json();
+    assert_eq!(other["effect"], json!({ "reset": { "at": "exchange" } }));
+}
+
+#[tokio::test]
+async fn switching_a_fault_off_frees_what_it_held() {
+    let upstream = fixture::Upstream::answering(fixture::ok("{}")).await;
+    let proxy = fixture::run(fixture::config(&[upstream.address]));
+    proxy.add(r#"{"id":"a","effect":{"latency":{"delay":"1h"}}}"#).await;
+    let mut client = proxy.connect().await;
+    client.send(crate::wire::post("", &crate::wire::call(1, "x"))).await;
+    proxy.hit("a").await;
+    ask(&proxy, "PATCH", "/faults/a", "", r#"{"enabled":false}"#).await;
+    assert_eq!(client.message().await.expect("an answer").status(), 200);
+    assert_eq!(proxy.hits("a").await, 1, "its counters go on");
+}
+
+#[tokio::test]
+async fn faults_survive_a_restart_with_their_counters_and_leases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let upstream = Upstream::answering(ok("{}")).await;
+    let config = || {
+        let mut config = fixture::config(&[upstream.address]);
+        config.state = Some(folder.path().join("state.json"));
+        config
+    };
+    let proxy = run(config());
+    proxy.add(r#"{"id":"a","lease":"1h","effect":{"http-status":{"status":503}}}"#).await;
+    proxy.add(r#"{"id":"b","enabled":false,"effect":{"drop":{}}}"#).await;
+    let mut client = proxy.connect().await;
+    client.send(post("", &call(1, "x"))).await;
+    client.message().await.expect("an answer");
+    let changed = ask(&proxy, "PATCH", "/faults/b", "", r#"{"match":{"tool":"y"}}"#).await;
+    assert_eq!(changed.status(), 200);
+    // What a SIGKILL would leave: the file as it is once the last change is in it.
+    let state = folder.path().join("state.json");
+    while !std::fs::read_to_string(&state).expect("it is there").contains("\"y\"") {
+        tokio::task::yield_now().await;
+    }
+    let again = run(config());
+    let faults = again.admin.faults().await.expect("the proxy runs");
+    let ids: Vec<_> = faults.iter().map(|view| view.fault.id.as_str()).collect();
+    assert_eq!((ids, faults[0].hits), (vec!["a", "b"], 1));
+    assert!(faults[0].time_left.is_some_and(|left| left.as_secs() <= 3600));
+    assert!(!faults[1].fault.enabled);
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_refused_and_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.json");
+    std::fs::write(&path, "nonsense").expect("a file");
+    let mut config = fixture::config(&[]);
+    config.state = Some(path.clone());
+    let error = squall_proxy::Proxy::bind(config).expect_err("it is nonsense").to_string();
+    assert!(error.contains("state.json") && error.contains("move it away"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "nonsense");
 }

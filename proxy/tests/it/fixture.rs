@@ -32,6 +32,7 @@ pub fn config(upstreams: &[SocketAddr]) -> Config {
         faults: Vec::new(),
         seed: Seed::new(7),
         threads: 1,
+        state: None,
         history: None,
     }
 }

@@ -121,7 +121,7 @@ impl Toxics {
             lease: edit.lease,
             proxy: proxy.to_owned(),
         };
-        toxic.set(edit.attributes)?;
+        toxic.set(edit.attributes.as_ref())?;
         board.add(toxic.fault()?).map_err(|error| ToxicError::BadBody(error.to_string()))?;
         let mut toxics = self.0.lock();
         toxics.retain(|other| other.is_live(board));
@@ -138,7 +138,7 @@ impl Toxics {
         board: &Board,
     ) -> Result<Toxic, ToxicError> {
         let mut toxic = self.get(proxy, name, board)?;
-        toxic.set(edit.attributes)?;
+        toxic.set(edit.attributes.as_ref())?;
         toxic.toxicity = edit.toxicity.unwrap_or(toxic.toxicity);
         toxic.scope = edit.scope.unwrap_or(toxic.scope);
         toxic.lease = edit.lease.or(toxic.lease);
@@ -173,11 +173,11 @@ impl Toxic {
     }
 
     /// Sets the attributes that are given, and all others of its type to 0.
-    fn set(&mut self, given: Option<Map<String, Value>>) -> Result<(), ToxicError> {
+    fn set(&mut self, given: Option<&Map<String, Value>>) -> Result<(), ToxicError> {
         let known = TYPES.iter().find(|(kind, _)| *kind == self.kind).map_or(&[][..], |(_, a)| a);
         for name in known {
             let before = self.attributes.get(*name).cloned().unwrap_or_else(|| json!(0));
-            let value = given.as_ref().and_then(|given| given.get(*name)).unwrap_or(&before);
+            let value = given.and_then(|given| given.get(*name)).unwrap_or(&before);
             if !value.is_i64() && !value.is_u64() {
                 let error = format!("attribute {name} is {value}, a whole number was expected");
                 return Err(ToxicError::BadBody(error));
