@@ -18,6 +18,7 @@ mod proxy;
 mod route;
 mod schema;
 mod server;
+mod sessions;
 mod signals;
 
 /// Exit codes, the same everywhere.
@@ -56,6 +57,8 @@ enum Command {
     Proxy(proxy::Arguments),
     /// Add, list and remove the faults of a running proxy.
     Fault(fault::Arguments),
+    /// Show what a running proxy knows of sessions, from the wire alone.
+    Sessions(sessions::Arguments),
     /// Make, change and remove the TCP routes of a running proxy.
     Route(route::Arguments),
     /// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
@@ -128,6 +131,7 @@ fn run(command: Command) -> Outcome {
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
         Command::Fault(arguments) => fault::run(arguments),
+        Command::Sessions(arguments) => sessions::run(arguments),
         Command::Route(arguments) => route::run(arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),

@@ -31,7 +31,7 @@ mod upstreams;
 pub use faults::FaultView;
 use guard::Guard;
 pub use routes::{ChangedRoute, NewRoute, RouteView};
-pub use sessions::SessionView;
+pub use sessions::{HopsView, LedgerView, SessionState, SessionView, StreamsView};
 pub(crate) use toxiproxy::Toxics;
 pub use upstreams::UpstreamView;
 

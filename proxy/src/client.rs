@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use squall_model::fault::{Fault, FaultId};
 use tokio::net::TcpStream;
 
-pub use crate::admin::{ChangedRoute, FaultView, NewRoute, RouteView, SessionView, UpstreamView};
+pub use crate::admin::{
+    ChangedRoute, FaultView, HopsView, LedgerView, NewRoute, RouteView, SessionState, SessionView,
+    StreamsView, UpstreamView,
+};
 
 /// How long a call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -125,8 +128,8 @@ impl AdminClient {
         self.call(Method::DELETE, "/faults", String::new()).await
     }
 
-    /// All sessions the proxy knows.
-    pub async fn sessions(&self) -> Result<Vec<SessionView>, CallError> {
+    /// The session ledger.
+    pub async fn sessions(&self) -> Result<LedgerView, CallError> {
         self.call(Method::GET, "/sessions", String::new()).await
     }
 

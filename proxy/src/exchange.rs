@@ -14,11 +14,12 @@ use squall_model::fault::FaultId;
 use squall_model::mcp::header;
 use squall_model::scope::Direction;
 use squall_model::verdict::ExchangeVerdict;
+use tokio::time::Instant;
 
 use crate::board::Decision;
 use crate::carry::{self, Carrying, Course};
 use crate::classify::{Exchange, classify};
-use crate::ledger::Session;
+use crate::ledger::{Entry, Ledger};
 use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::stream::{Body, EventStream, EventStreamContext};
@@ -46,10 +47,12 @@ pub(crate) async fn serve(
     let (mut exchange, body) = classify(&parts, body, &proxying.board).await?;
     let mut touched = Vec::new();
 
+    let asked_at = Instant::now();
     let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
-    let Session { home, expired_by } = known.unwrap_or_default();
-    if let Some(fault) = expired_by {
+    let (home, expired_by) = exchange.meet(known.as_ref());
+    if let (Some(fault), Some(entry)) = (expired_by, &known) {
         let response = proxying.expired(&exchange, fault);
+        proxying.lose(entry, &link);
         Body::Held(body).discard().await;
         return Ok(response);
     }
@@ -83,7 +86,9 @@ pub(crate) async fn serve(
         Err(error) => return Ok(signed(bad_gateway(error), &touched)),
     };
     let is_astray = changes.upstream.is_some();
-    proxying.learn(&exchange, Some(upstream).filter(|_| !is_astray), &response);
+    let home = Some(upstream).filter(|_| !is_astray);
+    let learnt = Learnt { exchange: &exchange, link: &link, home, asked_at };
+    learnt.from(&proxying.ledger, known, &response);
     exchange.goes_to(upstream, &proxying.upstreams);
     exchange.status = Some(response.status());
     answer(&proxying, &link, exchange, response, touched).await
@@ -166,6 +171,7 @@ impl Proxying {
             board: self.board.clone(),
             recorder: self.recorder.clone(),
             event_ids: self.event_ids.clone(),
+            ledger: self.ledger.clone(),
             delay: self.delay.clone(),
             link: link.clone(),
         }
@@ -179,24 +185,80 @@ impl Proxying {
         signed(carry::session_not_found(exchange, status), &[fault])
     }
 
-    /// Remembers where sessions live: from the answers that name them, and from good answers since.
-    /// An answer from where a fault has sent the request tells nothing of the session's home.
-    fn learn(&self, exchange: &Exchange, upstream: Option<usize>, response: &Response<Incoming>) {
+    /// The session is gone, as far as its client can tell.
+    fn lose(&self, entry: &Arc<Entry>, link: &Link) {
+        self.ledger.lose(entry);
+        link.lose(entry.clone());
+    }
+}
+
+/// An exchange that was answered, for the ledger.
+struct Learnt<'a> {
+    exchange: &'a Exchange,
+    link: &'a Link,
+    /// The upstream that the session lives on, unless a fault has sent the request elsewhere.
+    home: Option<usize>,
+    /// When the request came.
+    asked_at: Instant,
+}
+
+impl Learnt<'_> {
+    /// What the answer tells of the session.
+    fn from(self, ledger: &Ledger, known: Option<Arc<Entry>>, response: &Response<Incoming>) {
+        let exchange = self.exchange;
         let is_good = response.status().is_success();
-        if let Some(session) = exchange.session.as_deref() {
-            let was_deleted = exchange.method == Method::DELETE && is_good;
-            if was_deleted || response.status() == StatusCode::NOT_FOUND {
-                return self.ledger.forget(session);
-            }
-        }
         let named = response.headers().get(header::SESSION_ID);
-        let named = named.and_then(|value| value.to_str().ok());
+        let named = named.and_then(|value| value.to_str().ok()).filter(|_| is_good);
         // A client that starts anew may still name the session that it had.
-        if let Some(session) = named.or(exchange.session.as_deref()).filter(|_| is_good)
-            && let Some(upstream) = upstream
-        {
-            self.ledger.bind(session, upstream);
+        if let Some(new) = named.filter(|_| exchange.starts_a_session()) {
+            let (home, client) = (self.home, exchange.client.as_ref());
+            ledger.start(new, home, client, self.asked_at, self.link.take_lost());
+            return;
         }
+        let Some(session) = named.or(exchange.session.as_deref()) else { return };
+        let entry = if is_good { Some(ledger.enter(session)) } else { known };
+        let Some(entry) = entry else { return };
+        match response.status() {
+            StatusCode::NOT_FOUND => {
+                ledger.lose(&entry);
+                self.link.lose(entry);
+            }
+            _ if is_good && exchange.method == Method::DELETE => {
+                entry.succeeded(false);
+                let mut life = entry.life();
+                (life.is_deleted, life.home) = (true, None);
+            }
+            _ if is_good => {
+                if let Some(home) = self.home {
+                    entry.life().home = Some(home);
+                }
+                entry.succeeded(exchange.is(INITIALIZED));
+            }
+            _ => entry.failed(),
+        }
+    }
+}
+
+/// The notification that ends the handshake (basic/lifecycle).
+const INITIALIZED: &str = "notifications/initialized";
+
+impl Exchange {
+    /// Takes over what is known of its session: where it lives, what ended it, whose it is.
+    fn meet(&mut self, known: Option<&Arc<Entry>>) -> (Option<usize>, Option<FaultId>) {
+        let Some(entry) = known else { return (None, None) };
+        let life = entry.life();
+        if self.client.is_none() {
+            self.client.clone_from(&life.client);
+        }
+        (life.home, life.expired_by.clone())
+    }
+
+    fn is(&self, method: &str) -> bool {
+        self.messages.iter().any(|message| message.method.as_deref() == Some(method))
+    }
+
+    fn starts_a_session(&self) -> bool {
+        self.is("initialize")
     }
 }
 

@@ -9,6 +9,7 @@ use squall_model::fault::Flow;
 use squall_model::verdict::Shaping;
 
 use crate::board::Fired;
+use crate::ledger::Entry;
 use crate::upstream::Pool;
 
 /// One downstream connection.
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     stages: Mutex<Vec<Arc<Stage>>>,
     /// Changes with the stages, so that the socket looks at them only then.
     generation: AtomicU64,
+    /// The session that its client was told is gone.
+    lost: Mutex<Option<Arc<Entry>>>,
     pub(crate) traffic: Counted,
     pub(crate) pool: Pool,
 }
@@ -73,9 +76,20 @@ impl Link {
             half_closed: AtomicBool::new(false),
             stages: Mutex::default(),
             generation: AtomicU64::new(0),
+            lost: Mutex::default(),
             traffic: Counted(traffic),
             pool: Pool::default(),
         }
+    }
+
+    /// Its client was told that this session is gone.
+    pub(crate) fn lose(&self, entry: Arc<Entry>) {
+        *self.lost.lock() = Some(entry);
+    }
+
+    /// The session that its client was told is gone, if it was.
+    pub(crate) fn take_lost(&self) -> Option<Arc<Entry>> {
+        self.lost.lock().take()
     }
 
     /// When the connection ends, which it should soon, it ends with a TCP RST.

@@ -119,7 +119,7 @@ impl Player<'_> {
         tokio::time::sleep(phases.baseline.lasts).await;
 
         played.sessions =
-            self.stage.proxy().admin.sessions().await.map_err(|error| in_words(&error))?;
+            self.stage.proxy().admin.sessions().await.map_err(|error| in_words(&error))?.sessions;
         let Front { upstreams, replicas, .. } = self.stage.world().front();
         played.homes = upstreams.into_iter().zip(replicas).collect();
         let length = phases.impact.steps.iter().map(Step::length).sum();

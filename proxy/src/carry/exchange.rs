@@ -120,7 +120,9 @@ impl Carrying<'_> {
             }
             ExchangeVerdict::ExpireSession(status) => {
                 if let Some(session) = &self.exchange.session {
-                    self.proxying.ledger.expire(session, fault.fault.id.clone());
+                    let entry = self.proxying.ledger.expire(session, fault.fault.id.clone());
+                    self.proxying.ledger.lose(&entry);
+                    self.link.lose(entry);
                 }
                 return Course::Answer(Box::new(session_not_found(self.exchange, status)));
             }

@@ -10,10 +10,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use squall_model::chance::DrawKey;
+use squall_model::mcp::header;
 use squall_model::mcp::sse::{self, Event, Piece, Splitter};
 use squall_model::scope::{Direction, EventSubject, Subject};
 use squall_model::verdict::{Alteration, Ending, EventId, MessageVerdict, Split, SplitAt};
@@ -25,6 +26,7 @@ use crate::carry::{self, Share};
 use crate::classify::Exchange;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
+use crate::ledger::{Ledger, OpenStream};
 use crate::link::Link;
 use crate::record::{Hit, Recorder};
 
@@ -41,14 +43,25 @@ pub(crate) struct EventStreamContext {
     pub(crate) board: Arc<Board>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) event_ids: Arc<EventIds>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) delay: Delay,
     pub(crate) link: Arc<Link>,
+}
+
+impl EventStreamContext {
+    fn open_stream(&self, exchange: &Exchange) -> Option<OpenStream> {
+        let session = exchange.session.as_deref().filter(|_| exchange.method == Method::GET)?;
+        let is_resumed = exchange.headers.contains_key(header::LAST_EVENT_ID);
+        Some(OpenStream::new(self.ledger.get(session)?, is_resumed))
+    }
 }
 
 /// One event stream.
 pub(crate) struct EventStream {
     context: EventStreamContext,
     exchange: Exchange,
+    /// The session's, if it is a GET.
+    open: Option<OpenStream>,
     upstream: Option<Incoming>,
     splitter: Splitter,
     /// How many bytes of the splitter's unfinished event the client has already.
@@ -120,6 +133,7 @@ impl EventStream {
     pub(crate) fn new(upstream: Incoming, exchange: Exchange, context: EventStreamContext) -> Self {
         Self {
             may_shrink: context.board.snapshot().acts_on_messages(),
+            open: context.open_stream(&exchange),
             context,
             exchange,
             upstream: Some(upstream),
@@ -236,6 +250,9 @@ impl EventStream {
 
     fn finish(&mut self, failure: Option<BodyError>) {
         self.upstream = None;
+        if let Some(open) = &mut self.open {
+            open.is_cut = true;
+        }
         self.failure = failure.or(self.failure.take());
         if let Some(mut rest) = self.splitter.rest() {
             rest.advance(self.passed.min(rest.len()));

@@ -8,6 +8,7 @@ mod fixture;
 mod framing;
 mod hostile;
 mod leaving;
+mod ledger;
 mod messages;
 mod routing;
 mod tcp;

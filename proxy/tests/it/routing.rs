@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use squall_proxy::client::SessionState;
 use tokio::net::TcpListener;
 
 use crate::fixture::{self, INITIALIZE, Upstream, any, by_hand, ok, run, session};
@@ -38,7 +39,7 @@ async fn new_sessions_go_round_and_a_session_stays_on_its_replica() {
         client.send(post(&format!("Mcp-Session-Id: {name}\r\n"), &call(1, "x"))).await;
         assert_eq!(client.message().await.expect("an answer").text(), name);
     }
-    let mut sessions = proxy.admin.sessions().await.expect("the proxy runs");
+    let mut sessions = proxy.admin.sessions().await.expect("the proxy runs").sessions;
     sessions.sort_by(|a, b| a.id.cmp(&b.id));
     let homes: Vec<_> = sessions.into_iter().filter_map(|session| session.upstream).collect();
     assert_eq!(homes, replicas.map(|replica| format!("http://{}", replica.address)));
@@ -138,7 +139,8 @@ async fn an_ended_session_is_forgotten() {
     client.message().await.expect("an answer");
     client.send("DELETE /mcp HTTP/1.1\r\nHost: test\r\nMcp-Session-Id: a\r\n\r\n").await;
     assert_eq!(client.message().await.expect("an answer").status(), 200);
-    assert_eq!(proxy.admin.sessions().await.expect("the proxy runs"), []);
+    let sessions = proxy.admin.sessions().await.expect("the proxy runs").sessions;
+    assert_eq!((sessions[0].state, &sessions[0].upstream), (SessionState::Deleted, &None));
 }
 
 #[tokio::test]
