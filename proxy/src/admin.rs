@@ -18,6 +18,7 @@ use tower::{BoxError, ServiceBuilder};
 use crate::board::Board;
 use crate::config::AdminConfig;
 use crate::ledger::Ledger;
+use crate::observe::Observer;
 use crate::route::Routes;
 use crate::upstream::Upstreams;
 
@@ -27,6 +28,7 @@ mod routes;
 mod sessions;
 mod toxiproxy;
 mod upstreams;
+mod watch;
 
 pub use faults::FaultView;
 use guard::Guard;
@@ -48,6 +50,7 @@ pub(crate) struct Admin {
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) toxics: Arc<Toxics>,
+    pub(crate) observer: Arc<Observer>,
 }
 
 /// Serves the admin API for as long as it is polled.
@@ -69,6 +72,7 @@ fn router(admin: Admin, guard: Arc<Guard>) -> Router {
         .merge(sessions::routes())
         .merge(toxiproxy::routes())
         .merge(upstreams::routes())
+        .merge(watch::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")

@@ -20,6 +20,7 @@ use squall_model::scope::{Direction, MessageSubject, Subject};
 
 use crate::board::Board;
 use crate::config::CLASSIFY_LIMIT;
+use crate::observe::Ended;
 use crate::record::Hit;
 use crate::stream::Held;
 
@@ -115,13 +116,18 @@ impl Exchange {
     }
 
     /// One line for each exchange, for those who ask for `debug`.
-    fn trace(&self) {
+    pub(crate) fn trace(&self, took: Duration, ended: Ended) {
+        let message = self.messages.first();
         tracing::debug!(
             http = %self.method,
+            method = message.and_then(|message| message.method.as_deref()),
+            name = message.and_then(|message| message.name.as_deref()),
             era = ?self.era,
             session = self.session.as_deref(),
             operation = self.operation.map(tracing::field::display),
-            messages = ?self.messages,
+            upstream = self.authority.as_deref(),
+            ?ended,
+            ?took,
             "exchange"
         );
     }
@@ -164,7 +170,6 @@ pub(crate) async fn classify(
     if exchange.era == Era::Session {
         exchange.session = session(&parts.headers);
     }
-    exchange.trace();
     exchange.key = exchange.operation.map_or_else(|| board.arrival(), DrawKey::Operation);
     Ok((exchange, held))
 }

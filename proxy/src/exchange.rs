@@ -21,8 +21,9 @@ use crate::carry::{self, Carrying, Course};
 use crate::classify::{Exchange, classify};
 use crate::ledger::{Entry, Ledger};
 use crate::link::Link;
+use crate::observe::Ended;
 use crate::proxying::Proxying;
-use crate::stream::{Body, EventStream, EventStreamContext};
+use crate::stream::{Body, EventStream, EventStreamContext, Held};
 use crate::upstream::{UpstreamError, Upstreams};
 
 /// The exchange ends without an answer, and the connection with it.
@@ -43,72 +44,117 @@ pub(crate) async fn serve(
     if request.method() == Method::CONNECT {
         return Ok(no_tunnel());
     }
-    let (mut parts, body) = request.into_parts();
+    let asked_at = Instant::now();
+    let (parts, body) = request.into_parts();
     let (mut exchange, body) = classify(&parts, body, &proxying.board).await?;
     let mut touched = Vec::new();
+    let passing = Passing { proxying: &proxying, link: &link, asked_at, touched: &mut touched };
+    let passed = passing.pass(&mut exchange, parts, body).await;
+    let exchange = Arc::new(exchange);
+    let outcome = match passed {
+        Ok(Passed::Answer(answer)) => Ok(*answer),
+        Ok(Passed::Upstream(response)) => {
+            answer(&proxying, &link, exchange.clone(), *response, &mut touched).await
+        }
+        Err(error) => Err(error),
+    };
+    let ended = outcome.as_ref().map_or(Ended::Aborted, |it| Ended::Answered(it.status()));
+    proxying.recorder.observer.exchange(&exchange, asked_at.elapsed(), ended, &touched);
+    outcome.map(|response| signed(response, &touched))
+}
 
-    let asked_at = Instant::now();
-    let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
-    let (home, expired_by) = exchange.meet(known.as_ref());
-    if let (Some(fault), Some(entry)) = (expired_by, &known) {
-        let response = proxying.expired(&exchange, fault);
-        proxying.lose(entry, &link);
-        Body::Held(body).discard().await;
-        return Ok(response);
+/// What came of a request.
+enum Passed {
+    /// The proxy's own answer.
+    Answer(Box<Response<Body>>),
+    /// The upstream's, which faults may still do something to.
+    Upstream(Box<Response<Incoming>>),
+}
+
+impl Passed {
+    fn answer(response: Response<Body>) -> Self {
+        Self::Answer(Box::new(response))
     }
-    exchange.goes_to(proxying.upstreams.first(home), &proxying.upstreams);
-    let decisions = proxying.decide(&exchange, Direction::Request);
-    let mut carrying = proxying.carrying(&exchange, &link, &mut touched);
-    let changes = match carrying.exchange(decisions).await {
-        Course::Forward(changes) => changes,
-        Course::Answer(response) => {
+}
+
+/// A request on its way to the upstream.
+struct Passing<'a> {
+    proxying: &'a Proxying,
+    link: &'a Link,
+    asked_at: Instant,
+    touched: &'a mut Vec<FaultId>,
+}
+
+impl Passing<'_> {
+    async fn pass(
+        self,
+        exchange: &mut Exchange,
+        mut parts: Parts,
+        body: Held,
+    ) -> Result<Passed, Aborted> {
+        let Self { proxying, link, asked_at, touched } = self;
+        let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
+        let (home, expired_by) = exchange.meet(known.as_ref());
+        if let (Some(fault), Some(entry)) = (expired_by, &known) {
+            let response = proxying.expired(exchange, &fault);
+            touched.push(fault);
+            proxying.lose(entry, link);
             Body::Held(body).discard().await;
-            return Ok(signed(*response, &touched));
+            return Ok(Passed::answer(response));
         }
-        Course::Abort => return Err(Aborted::ByFault),
-    };
-    let body = carrying.request(body, &mut parts.headers);
-    changes.edit(&mut parts.headers);
+        exchange.goes_to(proxying.upstreams.first(home), &proxying.upstreams);
+        let decisions = proxying.decide(exchange, Direction::Request);
+        let mut carrying = proxying.carrying(exchange, link, touched);
+        let changes = match carrying.exchange(decisions).await {
+            Course::Forward(changes) => changes,
+            Course::Answer(response) => {
+                Body::Held(body).discard().await;
+                return Ok(Passed::Answer(response));
+            }
+            Course::Abort => return Err(Aborted::ByFault),
+        };
+        let body = carrying.request(body, &mut parts.headers);
+        changes.edit(&mut parts.headers);
 
-    let upstream = changes.upstream.unwrap_or(exchange.upstream);
-    if changes.repeat
-        && let Some(copy) = body.copy()
-    {
-        let request = for_upstream(parts.clone(), Body::Held(copy));
-        if let Ok((_, first)) = proxying.upstreams.send(&link.pool, upstream, request).await {
-            carry::execute(first).await;
+        let upstream = changes.upstream.unwrap_or(exchange.upstream);
+        if changes.repeat
+            && let Some(copy) = body.copy()
+        {
+            let request = for_upstream(parts.clone(), Body::Held(copy));
+            if let Ok((_, first)) = proxying.upstreams.send(&link.pool, upstream, request).await {
+                carry::execute(first).await;
+            }
         }
+        let request = for_upstream(parts, Body::Held(body));
+        let sent = proxying.upstreams.send(&link.pool, upstream, request).await;
+        let (upstream, response) = match sent {
+            Ok(answered) => answered,
+            Err(error) => return Ok(Passed::answer(bad_gateway(error))),
+        };
+        let home = Some(upstream).filter(|_| changes.upstream.is_none());
+        let learnt = Learnt { exchange, link, home, asked_at };
+        learnt.from(&proxying.ledger, known, &response);
+        exchange.goes_to(upstream, &proxying.upstreams);
+        exchange.status = Some(response.status());
+        Ok(Passed::Upstream(Box::new(response)))
     }
-    let request = for_upstream(parts, Body::Held(body));
-    let sent = proxying.upstreams.send(&link.pool, upstream, request).await;
-    let (upstream, response) = match sent {
-        Ok(answered) => answered,
-        Err(error) => return Ok(signed(bad_gateway(error), &touched)),
-    };
-    let is_astray = changes.upstream.is_some();
-    let home = Some(upstream).filter(|_| !is_astray);
-    let learnt = Learnt { exchange: &exchange, link: &link, home, asked_at };
-    learnt.from(&proxying.ledger, known, &response);
-    exchange.goes_to(upstream, &proxying.upstreams);
-    exchange.status = Some(response.status());
-    answer(&proxying, &link, exchange, response, touched).await
 }
 
 /// The way back: what faults do to the answer.
 async fn answer(
     proxying: &Arc<Proxying>,
     link: &Arc<Link>,
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     response: Response<Incoming>,
-    mut touched: Vec<FaultId>,
+    touched: &mut Vec<FaultId>,
 ) -> Result<Response<Body>, Aborted> {
     let decisions = proxying.decide(&exchange, Direction::Response);
-    let mut carrying = proxying.carrying(&exchange, link, &mut touched);
+    let mut carrying = proxying.carrying(&exchange, link, touched);
     if decisions.iter().any(|decision| decision.verdict.is_final()) {
         // The client shall not get it, but the server shall have executed the request.
         carry::execute(response).await;
         return match carrying.exchange(decisions).await {
-            Course::Answer(response) => Ok(signed(*response, &touched)),
+            Course::Answer(response) => Ok(*response),
             Course::Forward(_) | Course::Abort => Err(Aborted::ByFault),
         };
     }
@@ -121,13 +167,13 @@ async fn answer(
     parts.version = Version::HTTP_11;
     if is_plain(&parts.headers, header::EVENT_STREAM) {
         let context = proxying.event_stream(link);
-        let events = EventStream::new(body, exchange, context);
+        let events = EventStream::new(body, exchange.clone(), context);
         if events.may_shrink() {
             parts.headers.remove(CONTENT_LENGTH);
         }
         let body = Body::Events(Box::new(events));
         let body = changes.answer(&mut parts.headers, body, link).await;
-        return Ok(signed(Response::from_parts(parts, body), &touched));
+        return Ok(Response::from_parts(parts, body));
     }
     let body = Body::Answer(body, link.clone());
     let response = match carrying.json_answer(&mut parts, body).await {
@@ -138,7 +184,7 @@ async fn answer(
         Course::Answer(response) => *response,
         Course::Abort => return Err(Aborted::ByFault),
     };
-    Ok(signed(response, &touched))
+    Ok(response)
 }
 
 impl Exchange {
@@ -179,10 +225,9 @@ impl Proxying {
 
     /// The answer to a request of a session that a fault has expired, for as long as the session is
     /// remembered, whether the fault is still live or not: what is gone stays gone.
-    fn expired(&self, exchange: &Exchange, fault: FaultId) -> Response<Body> {
-        self.recorder.aftermath(&fault, &exchange.hit());
-        let status = self.board.expiry_status(&fault);
-        signed(carry::session_not_found(exchange, status), &[fault])
+    fn expired(&self, exchange: &Exchange, fault: &FaultId) -> Response<Body> {
+        self.recorder.aftermath(fault, &exchange.hit());
+        carry::session_not_found(exchange, self.board.expiry_status(fault))
     }
 
     /// The session is gone, as far as its client can tell.

@@ -16,6 +16,8 @@ mod exchange;
 mod ledger;
 mod link;
 mod listen;
+mod metrics;
+mod observe;
 mod proxying;
 mod record;
 mod reload;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -11,12 +12,15 @@ use squall_model::history::{Anchor, Injection, Nanos, Record};
 use squall_model::operation::OperationId;
 use tokio::time::Instant;
 
+use crate::observe::Observer;
+
 /// Writes down what faults did.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     anchor: Anchor,
     start: Instant,
     file: Option<Mutex<File>>,
+    pub(crate) observer: Arc<Observer>,
 }
 
 /// What an injection hit, as far as the traffic tells.
@@ -32,7 +36,8 @@ impl Recorder {
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
         let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let anchor = Anchor { wall: Nanos::after_anchor(wall).0 };
-        let recorder = Self { anchor, start: Instant::now(), file: open(path)? };
+        let observer = Arc::new(Observer::new());
+        let recorder = Self { anchor, start: Instant::now(), file: open(path)?, observer };
         recorder.append(&Record::Anchor(recorder.anchor));
         Ok(recorder)
     }
@@ -48,12 +53,14 @@ impl Recorder {
             method = hit.method,
             "injected"
         );
+        self.observer.injection(&fault.id, effect, hit);
         self.append_injection(&fault.id, effect, hit);
     }
 
     /// Records that a fault which is over still has its effect: a session that it expired was used.
     pub(crate) fn aftermath(&self, fault: &FaultId, hit: &Hit<'_>) {
         tracing::info!(%fault, session = hit.session, method = hit.method, "session is expired");
+        self.observer.injection(fault, "expire-session", hit);
         self.append_injection(fault, "expire-session", hit);
     }
 

@@ -147,13 +147,14 @@ impl Proxy {
         // What the file says counts more than what was kept.
         let mut file = Reloader::new(board.clone(), ids);
         file.reload(config.faults).map_err(|error| BindError::Faults(error.to_string()))?;
+        let recorder = Arc::new(recorder);
         let shared = Shared {
             board,
             ledger: Arc::new(Ledger::new()),
             upstreams: Arc::new(Upstreams::new(config.upstreams)),
-            recorder: Arc::new(recorder),
+            recorder: recorder.clone(),
             event_ids: Arc::default(),
-            traffic: Arc::default(),
+            traffic: recorder.observer.traffic.clone(),
         };
         Ok(Self {
             listeners,
@@ -299,6 +300,17 @@ async fn keep_house(
     for (route, listener, address) in routes {
         open.take_over(&route, listener, address);
     }
+    let observer = shared.recorder.observer.clone();
+    let watched = observer.clone();
+    let tell_changes = {
+        let (board, observer) = (board.clone(), observer.clone());
+        async move {
+            let mut changes = board.subscribe();
+            while changes.changed().await.is_ok() {
+                observer.board();
+            }
+        }
+    };
     let serve = async move {
         match admin {
             Some((listener, address, config)) => {
@@ -308,6 +320,7 @@ async fn keep_house(
                     ledger: shared.ledger,
                     upstreams: shared.upstreams,
                     routes: open,
+                    observer: observer.clone(),
                     toxics: Arc::default(),
                 };
                 admin::serve(listener, address, config, admin).await
@@ -327,6 +340,8 @@ async fn keep_house(
     tokio::select! {
         served = serve => served,
         () = keep_state => Ok(()),
+        () = watched.keep_seconds() => Ok(()),
+        () = tell_changes => Ok(()),
         () = board.keep_time() => Ok(()),
         () = shutdown.cancelled() => Ok(()),
     }

@@ -59,7 +59,7 @@ impl EventStreamContext {
 /// One event stream.
 pub(crate) struct EventStream {
     context: EventStreamContext,
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     /// The session's, if it is a GET.
     open: Option<OpenStream>,
     upstream: Option<Incoming>,
@@ -130,7 +130,12 @@ impl fmt::Debug for EventStream {
 }
 
 impl EventStream {
-    pub(crate) fn new(upstream: Incoming, exchange: Exchange, context: EventStreamContext) -> Self {
+    pub(crate) fn new(
+        upstream: Incoming,
+        exchange: Arc<Exchange>,
+        context: EventStreamContext,
+    ) -> Self {
+        context.recorder.observer.open_streams.fetch_add(1, Ordering::Relaxed);
         Self {
             may_shrink: context.board.snapshot().acts_on_messages(),
             open: context.open_stream(&exchange),
@@ -472,6 +477,12 @@ impl EventStream {
         }
         self.line_bytes += Stamped::cost(&bytes);
         self.line.push_back(Stamped { bytes, release });
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.context.recorder.observer.open_streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

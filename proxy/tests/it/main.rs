@@ -14,4 +14,5 @@ mod routing;
 mod tcp;
 mod toxiproxy;
 mod transparency;
+mod watch;
 mod wire;
