@@ -24,6 +24,7 @@ use crate::upstream::Upstreams;
 
 mod faults;
 mod guard;
+mod page;
 mod routes;
 mod sessions;
 mod toxiproxy;
@@ -68,6 +69,7 @@ fn router(admin: Admin, guard: Arc<Guard>) -> Router {
     Router::new()
         .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
         .merge(faults::routes())
+        .merge(page::routes())
         .merge(routes::routes())
         .merge(sessions::routes())
         .merge(toxiproxy::routes())

@@ -33,7 +33,7 @@ enum Command {
     /// Runs every test that this machine can run, and names those that it cannot.
     ///
     /// A part that is missing is skipped, unless `SQUALL_REQUIRE` (a comma-separated list, such as
-    /// `python,node,docker,redis`) names it: then it is a failure.
+    /// `python,node,docker,redis,browser`) names it: then it is a failure.
     Test {
         /// Installs what the tests need first, and starts a Docker engine until they have ended, if
         /// none answers (as root on Debian; elsewhere it says what is missing)

@@ -46,6 +46,10 @@ fn has_redis() -> bool {
     probe("redis-server", &["--version"])
 }
 
+fn has_browser() -> bool {
+    probe("chromedriver", &["--version"])
+}
+
 fn has_docker() -> bool {
     probe("docker", &["--version"])
 }
@@ -101,11 +105,12 @@ fn retire_redis() {
 
 /// The Debian packages that bring what is missing, and nothing that is there from elsewhere.
 fn missing_packages() -> Vec<&'static str> {
-    let parts: [(bool, &[&str]); 7] = [
+    let parts: [(bool, &[&str]); 8] = [
         (has_python(), &["python3", "python3-venv"]),
         (has_node_itself(), &["nodejs"]),
         (has_npm(), &["npm"]),
         (has_redis(), &["redis-server"]),
+        (has_browser(), &["chromium", "chromium-driver"]),
         (has_engine(), &["docker.io", "apparmor"]), // some kernels start no container without it
         (has_compose(), &["docker-compose"]),
         (has_debootstrap(), &["debootstrap"]),

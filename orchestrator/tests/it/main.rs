@@ -7,6 +7,7 @@ mod docker;
 mod drills;
 mod heal;
 mod needs;
+mod page;
 mod shim;
 mod support;
 mod world;

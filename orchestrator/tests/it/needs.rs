@@ -27,6 +27,12 @@ pub(crate) fn has_redis() -> bool {
     has("redis", *FOUND, "redis-server is not installed")
 }
 
+/// Whether a browser is installed that tests can drive.
+pub(crate) fn has_browser() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(|| runs("chromedriver", &["--version"]));
+    has("browser", *FOUND, "chromium and chromedriver are not installed")
+}
+
 /// Whether a Docker engine answers that has the images of the Compose stack, and a Compose tool is
 /// installed.
 pub(crate) fn has_docker() -> bool {

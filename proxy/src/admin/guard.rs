@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Refusal;
+use super::{Refusal, page};
 use crate::config::AdminConfig;
 
 /// The rules of one listener.
@@ -28,7 +28,8 @@ impl Guard {
         Self { address, token: config.token, open: config.open }
     }
 
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// The page's own files need no token: it asks for one.
+    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
         let host = only(headers, &HOST).unwrap_or_default();
         if !self.is_own(host) {
             let error =
@@ -40,7 +41,7 @@ impl Guard {
             let error = "requests of other origins are refused; call without `Origin`";
             return Err(Refusal::new(StatusCode::FORBIDDEN, error));
         }
-        if !self.has_token(headers) {
+        if !page::is_file(path) && !self.has_token(headers) {
             let error =
                 "a token is needed: `Authorization: Bearer TOKEN` as given to --admin-token";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, error));
@@ -80,7 +81,7 @@ pub(crate) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    match guard.admit(request.headers()) {
+    match guard.admit(request.headers(), request.uri().path()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -109,7 +110,7 @@ mod tests {
             let name: HeaderName = name.parse().expect("a name");
             map.append(name, value.parse().expect("a value"));
         }
-        guard.admit(&map).err().map_or(200, |refusal| refusal.status.as_u16())
+        guard.admit(&map, "/faults").err().map_or(200, |refusal| refusal.status.as_u16())
     }
 
     #[test]
