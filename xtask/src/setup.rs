@@ -105,12 +105,13 @@ fn retire_redis() {
 
 /// The Debian packages that bring what is missing, and nothing that is there from elsewhere.
 fn missing_packages() -> Vec<&'static str> {
-    let parts: [(bool, &[&str]); 8] = [
+    let parts: [(bool, &[&str]); 9] = [
         (has_python(), &["python3", "python3-venv"]),
         (has_node_itself(), &["nodejs"]),
         (has_npm(), &["npm"]),
         (has_redis(), &["redis-server"]),
         (has_browser(), &["chromium", "chromium-driver"]),
+        (probe("curl", &["--version"]), &["curl"]),
         (has_engine(), &["docker.io", "apparmor"]), // some kernels start no container without it
         (has_compose(), &["docker-compose"]),
         (has_debootstrap(), &["debootstrap"]),

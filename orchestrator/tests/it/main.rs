@@ -8,6 +8,7 @@ mod drills;
 mod heal;
 mod needs;
 mod page;
+mod readme;
 mod shim;
 mod support;
 mod world;

@@ -27,6 +27,12 @@ pub(crate) fn has_redis() -> bool {
     has("redis", *FOUND, "redis-server is not installed")
 }
 
+/// Whether curl is installed.
+pub(crate) fn has_curl() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(|| runs("curl", &["--version"]));
+    has("curl", *FOUND, "curl is not installed")
+}
+
 /// Whether a browser is installed that tests can drive.
 pub(crate) fn has_browser() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| runs("chromedriver", &["--version"]));
