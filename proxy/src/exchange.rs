@@ -59,7 +59,8 @@ pub(crate) async fn serve(
         Err(error) => Err(error),
     };
     let ended = outcome.as_ref().map_or(Ended::Aborted, |it| Ended::Answered(it.status()));
-    proxying.recorder.observer.exchange(&exchange, asked_at.elapsed(), ended, &touched);
+    let (observer, took) = (&proxying.recorder.observer, asked_at.elapsed());
+    observer.exchange(&proxying.meter, &exchange, took, ended, &touched);
     outcome.map(|response| signed(response, &touched))
 }
 
@@ -261,7 +262,8 @@ impl Learnt<'_> {
             return;
         }
         let Some(session) = named.or(exchange.session.as_deref()) else { return };
-        let entry = if is_good { Some(ledger.enter(session)) } else { known };
+        let known = known.filter(|known| *known.id == *session);
+        let entry = known.or_else(|| is_good.then(|| ledger.enter(session)));
         let Some(entry) = entry else { return };
         match response.status() {
             StatusCode::NOT_FOUND => {
@@ -269,16 +271,11 @@ impl Learnt<'_> {
                 self.link.lose(entry);
             }
             _ if is_good && exchange.method == Method::DELETE => {
-                entry.succeeded(false);
+                entry.succeeded(None, false);
                 let mut life = entry.life();
                 (life.is_deleted, life.home) = (true, None);
             }
-            _ if is_good => {
-                if let Some(home) = self.home {
-                    entry.life().home = Some(home);
-                }
-                entry.succeeded(exchange.is(INITIALIZED));
-            }
+            _ if is_good => entry.succeeded(self.home, exchange.is(INITIALIZED)),
             _ => entry.failed(),
         }
     }

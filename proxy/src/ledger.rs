@@ -130,13 +130,14 @@ impl Entry {
         self.life.lock()
     }
 
-    /// A request of it went well.
-    pub(crate) fn succeeded(&self, is_initialized: bool) {
+    /// A request of it went well, on this upstream.
+    pub(crate) fn succeeded(&self, home: Option<usize>, is_initialized: bool) {
         let now = Instant::now();
         let before = {
             let mut life = self.life();
             life.requests += 1;
             life.last_used = now;
+            life.home = home.or(life.home);
             if is_initialized {
                 life.instead_of.clone()
             } else {
@@ -372,14 +373,14 @@ mod tests {
     fn a_client_that_lost_its_session_and_starts_anew_leads_from_one_to_the_other() {
         let ledger = Ledger::new();
         let old = start(&ledger, "old", "inspector");
-        old.succeeded(false);
+        old.succeeded(None, false);
         ledger.lose(&old);
         assert!(old.life().not_found.is_some() && old.life().home.is_none());
         start(&ledger, "else", "another client");
         let new = start(&ledger, "new", "inspector");
         assert_eq!(old.life().successor.as_deref(), Some("new"));
-        new.succeeded(true);
-        new.succeeded(false);
+        new.succeeded(None, true);
+        new.succeeded(None, false);
         let back = old.life().way_back;
         assert!(back.initialized.is_some() && back.first_success.is_some());
         assert_eq!(ledger.reinitialized.load(Ordering::Relaxed), 1);

@@ -16,6 +16,7 @@ mod exchange;
 mod ledger;
 mod link;
 mod listen;
+mod meter;
 mod metrics;
 mod observe;
 mod proxying;

@@ -1,32 +1,25 @@
 //! Metrics for Prometheus.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use squall_model::fault::FaultId;
 
-use crate::classify::Exchange;
-use crate::observe::Ended;
+use crate::meter::{CLASSES, Calls, METHODS};
 
-/// How many pairs of method and tool are told apart, and how many faults; the rest is `other`.
+/// How many faults are told apart; the rest is `other`.
 const MOST: usize = 200;
-/// Labels longer than this are `other`, too, in bytes.
-const LONGEST: usize = 128;
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Call {
-    method: String,
-    name: String,
-}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Answer {
@@ -56,8 +49,7 @@ struct Of {
 pub(crate) struct Metrics {
     registry: Registry,
     exchanges: Family<Answer, Counter>,
-    durations: Family<Call, Histogram, fn() -> Histogram>,
-    known: Mutex<HashSet<Call>>,
+    durations: Arc<Durations>,
     injections: Family<Act, Counter>,
     acts: Mutex<HashSet<Act>>,
     faults: Gauge,
@@ -79,12 +71,29 @@ pub(crate) struct Reading {
     pub(crate) reinitialized: u64,
     pub(crate) evicted: u64,
     pub(crate) open_streams: u64,
+    /// Exchanges by HTTP method and class of status.
+    pub(crate) answers: [[u64; CLASSES.len()]; METHODS.len()],
+    pub(crate) calls: Calls,
     /// Each route with its open connections and the bytes that moved up and down.
     pub(crate) routes: Vec<(String, u64, u64, u64)>,
 }
 
-fn durations() -> Histogram {
-    Histogram::new(exponential_buckets(0.0005, 2.0, 16)) // 0.5 ms to 16 s
+/// Durations, as threads have counted them.
+#[derive(Debug, Default)]
+struct Durations(Mutex<Calls>);
+
+impl Collector for Durations {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let (name, help) = ("squall_exchange_duration_seconds", "To the head of the answer");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (method, name, spread) in self.0.lock().all() {
+            let labels = [("method", method), ("name", name)];
+            let mut one = metric.encode_family(&labels)?;
+            let (sum, buckets) = (spread.seconds, spread.buckets());
+            one.encode_histogram::<NoLabelSet>(sum, spread.count, &buckets, None)?;
+        }
+        Ok(())
+    }
 }
 
 impl Metrics {
@@ -92,8 +101,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::default(),
             exchanges: Family::default(),
-            durations: Family::new_with_constructor(durations),
-            known: Mutex::default(),
+            durations: Arc::default(),
             injections: Family::default(),
             acts: Mutex::default(),
             faults: Gauge::default(),
@@ -111,11 +119,7 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
         r.register("squall_exchanges", "Exchanges whose answer began", self.exchanges.clone());
-        r.register(
-            "squall_exchange_duration_seconds",
-            "From a request to the head of its answer",
-            self.durations.clone(),
-        );
+        r.register_collector(Box::new(self.durations.clone()));
         r.register("squall_injections", "Acts of faults", self.injections.clone());
         r.register("squall_faults", "Live faults", self.faults.clone());
         r.register("squall_sessions_known", "Sessions in the ledger", self.sessions.clone());
@@ -132,41 +136,6 @@ impl Metrics {
         self
     }
 
-    pub(crate) fn exchange(&self, exchange: &Exchange, took: Duration, ended: Ended) {
-        let http_method = match exchange.method.as_str() {
-            "POST" => "POST",
-            "GET" => "GET",
-            "DELETE" => "DELETE",
-            _ => "other",
-        };
-        let status = match ended {
-            Ended::Aborted => "aborted",
-            Ended::Answered(status) => match status.as_u16() / 100 {
-                2 => "2xx",
-                3 => "3xx",
-                4 => "4xx",
-                _ => "5xx",
-            },
-        };
-        self.exchanges.get_or_create(&Answer { http_method, status }).inc();
-        let call = self.call(exchange);
-        self.durations.get_or_create(&call).observe(took.as_secs_f64());
-    }
-
-    /// Method and name, as long as there are not too many of them: they are what clients like.
-    fn call(&self, exchange: &Exchange) -> Call {
-        let message = exchange.messages.first();
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        let method = text(message.and_then(|message| message.method.as_deref()));
-        let name = text(message.and_then(|message| message.name.as_deref()));
-        let call = Call { method, name };
-        let is_short = call.method.len().max(call.name.len()) <= LONGEST;
-        if is_short && is_one_of(&self.known, &call) {
-            return call;
-        }
-        Call { method: "other".to_owned(), name: String::new() }
-    }
-
     pub(crate) fn injection(&self, fault: &FaultId, effect: &str) {
         let act = Act { fault: fault.to_string(), effect: effect.to_owned() };
         let act = if is_one_of(&self.acts, &act) {
@@ -178,7 +147,7 @@ impl Metrics {
     }
 
     /// All of them, in the text format of `OpenMetrics` 1.0.
-    pub(crate) fn text(&self, reading: &Reading) -> String {
+    pub(crate) fn text(&self, reading: Reading) -> String {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.faults, reading.faults as u64);
         set(&self.sessions, reading.sessions as u64);
@@ -186,18 +155,28 @@ impl Metrics {
         set(&self.sessions_reinitialized, reading.reinitialized);
         set(&self.sessions_evicted, reading.evicted);
         set(&self.open_streams, reading.open_streams);
+        for (http_method, counts) in METHODS.into_iter().zip(reading.answers) {
+            for (status, total) in CLASSES.into_iter().zip(counts).filter(|(_, total)| *total > 0) {
+                raise(&self.exchanges.get_or_create(&Answer { http_method, status }), total);
+            }
+        }
+        *self.durations.0.lock() = reading.calls;
         for (route, open, up, down) in &reading.routes {
             set(&self.connections.get_or_create(&Of { route: route.clone() }), *open);
             for (direction, total) in [("up", up), ("down", down)] {
                 let way = Way { route: route.clone(), direction };
-                let counter = self.bytes.get_or_create(&way);
-                counter.inc_by(total.saturating_sub(counter.get()));
+                raise(&self.bytes.get_or_create(&way), *total);
             }
         }
         let mut text = String::new();
         let _ = encode(&mut text, &self.registry); // a String takes everything
         text
     }
+}
+
+/// Lets a counter say this total.
+fn raise(counter: &Counter<u64, AtomicU64>, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 /// Whether it is known, or may be from now on.
@@ -217,7 +196,7 @@ mod tests {
             let id: FaultId = format!("f-{number}").parse().expect("an id");
             metrics.injection(&id, "drop");
         }
-        let text = metrics.text(&Reading::default());
+        let text = metrics.text(Reading::default());
         let lines = text.lines().filter(|line| line.starts_with("squall_injections_total")).count();
         assert_eq!(lines, MOST + 1);
         assert!(

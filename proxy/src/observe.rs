@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use hdrhistogram::Histogram;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use tokio::sync::broadcast;
 
 use crate::classify::Exchange;
 use crate::link::Traffic;
+use crate::meter::{CLASSES, Calls, METHODS, Meter, Tally};
 use crate::metrics::Metrics;
 use crate::record::Hit;
 
@@ -22,9 +22,6 @@ use crate::record::Hit;
 const BACKLOG: usize = 1024;
 /// How many seconds are kept.
 const SECONDS: usize = 120;
-/// The longest time that is told apart, in microseconds.
-const LONGEST_US: u64 = 60_000_000;
-
 /// One thing that happened: its name, and its data as JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -36,22 +33,15 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Observer {
     events: broadcast::Sender<Seen>,
-    now: Mutex<Second>,
+    /// One for each thread.
+    meters: Mutex<Vec<Arc<Meter>>>,
+    injections: AtomicU64,
+    /// Bytes and injections, when the last second ended.
+    before: Mutex<(u64, u64)>,
     past: Mutex<VecDeque<SecondView>>,
     pub(crate) open_streams: AtomicU64,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) metrics: Metrics,
-}
-
-/// A second under way.
-#[derive(Debug)]
-struct Second {
-    exchanges: u64,
-    errors: u64,
-    injections: u64,
-    times: Histogram<u32>,
-    /// Bytes that had moved when it began.
-    bytes: u64,
 }
 
 /// One second, as the API shows it.
@@ -92,18 +82,30 @@ impl Observer {
     pub(crate) fn new() -> Self {
         Self {
             events: broadcast::Sender::new(BACKLOG),
-            now: Mutex::new(Second {
-                exchanges: 0,
-                errors: 0,
-                injections: 0,
-                times: times(),
-                bytes: 0,
-            }),
+            meters: Mutex::default(),
+            injections: AtomicU64::new(0),
+            before: Mutex::default(),
             past: Mutex::default(),
             open_streams: AtomicU64::new(0),
             traffic: Arc::default(),
             metrics: Metrics::new(),
         }
+    }
+
+    /// A meter for one more thread.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        let meter = Arc::new(Meter::new());
+        self.meters.lock().push(meter.clone());
+        meter
+    }
+
+    /// What all threads have counted since the proxy began.
+    pub(crate) fn totals(&self) -> ([[u64; CLASSES.len()]; METHODS.len()], Calls) {
+        let (mut answers, mut calls) = Default::default();
+        for meter in self.meters.lock().iter() {
+            meter.add_to(&mut answers, &mut calls);
+        }
+        (answers, calls)
     }
 
     /// Hears everything from now on.
@@ -116,25 +118,16 @@ impl Observer {
         self.past.lock().iter().cloned().collect()
     }
 
-    /// An exchange has ended, as far as its head.
+    /// An exchange has ended, as far as its head; the thread's meter counts it.
     pub(crate) fn exchange(
         &self,
+        meter: &Meter,
         exchange: &Exchange,
         took: Duration,
         ended: Ended,
         touched: &[FaultId],
     ) {
-        let is_error = match ended {
-            Ended::Answered(status) => status.as_u16() >= 400,
-            Ended::Aborted => true,
-        };
-        {
-            let mut now = self.now.lock();
-            now.exchanges += 1;
-            now.errors += u64::from(is_error);
-            now.times.saturating_record((took.as_micros() as u64).clamp(1, LONGEST_US));
-        }
-        self.metrics.exchange(exchange, took, ended);
+        meter.count(exchange, took, ended);
         exchange.trace(took, ended);
         if self.events.receiver_count() > 0 {
             self.tell("exchange", &line(exchange, took, ended, touched));
@@ -143,7 +136,7 @@ impl Observer {
 
     /// A fault has acted.
     pub(crate) fn injection(&self, fault: &FaultId, effect: &'static str, hit: &Hit<'_>) {
-        self.now.lock().injections += 1;
+        self.injections.fetch_add(1, Ordering::Relaxed);
         self.metrics.injection(fault, effect);
         if self.events.receiver_count() > 0 {
             let mut line = json!({ "at": unix_ms(), "fault": fault, "effect": effect });
@@ -180,36 +173,32 @@ impl Observer {
 
     fn end_second(&self) -> SecondView {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let moved = load(&self.traffic.up) + load(&self.traffic.down);
-        let mut now = self.now.lock();
-        let quantile = |times: &Histogram<u32>, q| times.value_at_quantile(q) as f64 / 1000.0;
-        let view = SecondView {
+        let (bytes, injections) =
+            (load(&self.traffic.up) + load(&self.traffic.down), load(&self.injections));
+        let before = std::mem::replace(&mut *self.before.lock(), (bytes, injections));
+        let mut tally = Tally::new();
+        for meter in self.meters.lock().iter() {
+            meter.take(&mut tally);
+        }
+        let quantile = |q| tally.times.value_at_quantile(q) as f64 / 1000.0;
+        SecondView {
             at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
-            exchanges: now.exchanges,
-            errors: now.errors,
-            injections: now.injections,
-            p50_ms: quantile(&now.times, 0.5),
-            p95_ms: quantile(&now.times, 0.95),
-            p99_ms: quantile(&now.times, 0.99),
+            exchanges: tally.exchanges,
+            errors: tally.errors,
+            injections: injections - before.1,
+            p50_ms: quantile(0.5),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
             open_streams: load(&self.open_streams),
             open_connections: load(&self.traffic.open),
-            bytes: moved - now.bytes,
-        };
-        now.times.reset();
-        (now.exchanges, now.errors, now.injections, now.bytes) = (0, 0, 0, moved);
-        view
+            bytes: bytes - before.0,
+        }
     }
 
     fn tell(&self, event: &'static str, data: &Value) {
         // Without a listener there is nobody to tell.
         let _ = self.events.send(Seen { event, data: data.to_string().into() });
     }
-}
-
-/// Two digits of every time up to a minute.
-fn times() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, LONGEST_US, 2)
-        .unwrap_or_else(|error| unreachable!("the bounds are good: {error}"))
 }
 
 fn unix_ms() -> f64 {

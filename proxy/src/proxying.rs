@@ -7,6 +7,7 @@ use crate::delay::Delay;
 use crate::event_ids::EventIds;
 use crate::ledger::Ledger;
 use crate::link::Traffic;
+use crate::meter::Meter;
 use crate::record::Recorder;
 use crate::upstream::Upstreams;
 
@@ -19,6 +20,7 @@ pub(crate) struct Proxying {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) event_ids: Arc<EventIds>,
     pub(crate) traffic: Arc<Traffic>,
-    /// This thread's own.
+    /// This thread's own, both.
+    pub(crate) meter: Arc<Meter>,
     pub(crate) delay: Delay,
 }

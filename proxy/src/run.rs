@@ -257,6 +257,7 @@ async fn carry_traffic(
         board: shared.board,
         ledger: shared.ledger,
         upstreams: shared.upstreams,
+        meter: shared.recorder.observer.meter(),
         recorder: shared.recorder,
         event_ids: shared.event_ids,
         traffic: shared.traffic,

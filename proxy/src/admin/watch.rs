@@ -64,7 +64,10 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         let (open, up, down) = load(&route.traffic);
         routes.push((route.name.to_string(), open, up, down));
     }
+    let (answers, calls) = admin.observer.totals();
     let reading = Reading {
+        answers,
+        calls,
         faults: admin.board.snapshot().faults().len(),
         sessions: admin.ledger.sessions().len(),
         created: admin.ledger.created.load(Ordering::Relaxed),
@@ -74,5 +77,5 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         routes,
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], admin.observer.metrics.text(&reading)).into_response()
+    ([(CONTENT_TYPE, kind)], admin.observer.metrics.text(reading)).into_response()
 }
