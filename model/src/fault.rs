@@ -72,7 +72,7 @@ pub use cut::Cut;
 pub use drop::Drop;
 pub use duplicate::Duplicate;
 pub use event_id::EventId;
-pub use expire_session::ExpireSession;
+pub use expire_session::{ExpireSession, Sessions};
 pub use false_accept::FalseAccept;
 pub use gone_status::GoneStatus;
 pub use half_close::HalfClose;
@@ -348,6 +348,11 @@ impl Effect {
     /// Whether it closes the door, so that connections are not even accepted.
     pub fn refuses(&self) -> bool {
         matches!(self, Self::Refuse(_))
+    }
+
+    /// Whether it leaves sessions alone that began after it did.
+    pub fn spares_new_sessions(&self) -> bool {
+        matches!(self, Self::ExpireSession(expiry) if expiry.sessions == Sessions::Existing)
     }
 
     /// Whether it resumes streams from the event ids of others.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use schemars::JsonSchema;
@@ -194,6 +195,8 @@ pub struct Subject<'a> {
     pub headers: &'a HeaderMap,
     /// `Mcp-Session-Id` of the request.
     pub session: Option<&'a str>,
+    /// When the session began, where that was seen: any clock that also says when faults began.
+    pub session_began: Option<Duration>,
     /// Name and version of the client, where they are known.
     pub client: Option<(&'a str, &'a str)>,
     /// `HOST:PORT` of the upstream: where the answer came from, or where the request will be tried
@@ -329,6 +332,7 @@ mod tests {
             path: "/mcp",
             headers: &headers,
             session: Some("abc-1"),
+            session_began: None,
             client: Some(("inspector", "1.2")),
             upstream: Some("127.0.0.1:3001"),
             status: None,

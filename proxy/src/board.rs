@@ -36,6 +36,8 @@ pub(crate) struct LiveFault {
     memory: Mutex<Memory>,
     /// When the line is free that all connections share.
     budget: Mutex<Option<Instant>>,
+    /// When it was added, since the board was.
+    added: Duration,
     starts_at: Option<Instant>,
     ends_at: Mutex<Option<Instant>>,
     ended: CancellationToken,
@@ -76,8 +78,9 @@ impl Drop for Held {
 }
 
 impl LiveFault {
-    fn new(fault: Fault, counters: Arc<Counters>) -> Self {
+    fn new(fault: Fault, counters: Arc<Counters>, added: Duration) -> Self {
         Self {
+            added,
             starts_at: fault.chance.start_after.and_then(end_of),
             ends_at: Mutex::new(fault.lease.and_then(end_of)),
             fault,
@@ -138,6 +141,12 @@ impl LiveFault {
     /// Whether it is over.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
+    }
+
+    /// Whether it leaves the session of the subject alone, because that began after it did.
+    fn spares(&self, subject: &Subject<'_>) -> bool {
+        self.fault.effect.spares_new_sessions()
+            && subject.session_began.is_some_and(|began| began > self.added)
     }
 
     /// When the line is free that all connections share.
@@ -237,6 +246,7 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct Board {
     seed: Seed,
+    epoch: Instant,
     snapshot: ArcSwap<Snapshot>,
     /// Held while the board is edited.
     edit: Mutex<Serial>,
@@ -271,6 +281,7 @@ impl Board {
     pub(crate) fn new(seed: Seed) -> Self {
         Self {
             seed,
+            epoch: Instant::now(),
             snapshot: ArcSwap::default(),
             edit: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -281,6 +292,11 @@ impl Board {
     /// The faults that are live now.
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// The moment by the board's clock.
+    pub(crate) fn since(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.epoch)
     }
 
     /// Tells of every change to the set of faults.
@@ -311,7 +327,7 @@ impl Board {
         if all.len() >= MOST_FAULTS {
             return Err(EditError::Full);
         }
-        let live = Arc::new(LiveFault::new(fault, Arc::default()));
+        let live = Arc::new(LiveFault::new(fault, Arc::default(), self.since(Instant::now())));
         all.push(live.clone());
         self.publish(all, &mut serial, &[]);
         Ok(live)
@@ -320,7 +336,7 @@ impl Board {
     /// Adds a fault that was live before, with its counters and what is left of its lease.
     pub(crate) fn restore(&self, fault: Fault, matches: u64, hits: u64, left: Option<Duration>) {
         let counters = Counters { matches: matches.into(), hits: hits.into() };
-        let live = LiveFault::new(fault, Arc::new(counters));
+        let live = LiveFault::new(fault, Arc::new(counters), self.since(Instant::now()));
         if let Some(left) = left {
             *live.ends_at.lock() = end_of(left);
         }
@@ -338,7 +354,7 @@ impl Board {
         let Some(place) = all.iter_mut().find(|live| live.fault.id == fault.id) else {
             return Err(EditError::Unknown(fault.id));
         };
-        let live = Arc::new(LiveFault::new(fault, place.counters.clone()));
+        let live = Arc::new(LiveFault::new(fault, place.counters.clone(), place.added));
         let old = std::mem::replace(place, live.clone());
         self.publish(all, &mut serial, &[old]);
         Ok(live)
@@ -360,8 +376,8 @@ impl Board {
             let old = before.iter().find(|live| live.fault.id == fault.id);
             all.push(match old {
                 Some(old) if old.fault == fault => old.clone(),
-                Some(old) => Arc::new(LiveFault::new(fault, old.counters.clone())),
-                None => Arc::new(LiveFault::new(fault, Arc::default())),
+                Some(old) => Arc::new(LiveFault::new(fault, old.counters.clone(), old.added)),
+                None => Arc::new(LiveFault::new(fault, Arc::default(), self.since(Instant::now()))),
             });
         }
         let goes_on = |old: &Arc<LiveFault>| all.iter().any(|live| Arc::ptr_eq(live, old));
@@ -497,7 +513,8 @@ impl Board {
         of_moment: impl Fn(Verdict) -> Option<(bool, V)>,
     ) -> Vec<Decision<V>> {
         let mut decisions = Vec::new();
-        for live in faults.iter().filter(|live| live.fault.matches(subject)) {
+        let fits = |live: &&Arc<LiveFault>| live.fault.matches(subject) && !live.spares(subject);
+        for live in faults.iter().filter(fits) {
             let Some((fault, verdict)) = live.decide(self.seed, key) else { continue };
             if let Some((is_last, verdict)) = of_moment(verdict) {
                 decisions.push(Decision { fault, verdict });
@@ -579,6 +596,7 @@ mod tests {
             path: "/mcp",
             headers: &headers,
             session: None,
+            session_began: None,
             client: None,
             upstream: None,
             status: None,

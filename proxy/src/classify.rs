@@ -46,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) is_whole: bool,
     /// `Mcp-Session-Id`, which means nothing in the stateless era.
     pub(crate) session: Option<Arc<str>>,
+    /// When that began, by the board's clock, where it was seen.
+    pub(crate) session_began: Option<Duration>,
     pub(crate) messages: Vec<MessageSubject<'static>>,
     /// The ids of the requests among the messages, as they were written.
     pub(crate) ids: Vec<Box<RawValue>>,
@@ -80,6 +82,7 @@ impl Exchange {
             path: self.uri.path(),
             headers: &self.headers,
             session: self.session.as_deref(),
+            session_began: self.session_began,
             client: self.client.as_ref().map(|client| (&*client.name, &*client.version)),
             upstream: self.authority.as_deref(),
             status: self.status,
@@ -158,6 +161,7 @@ pub(crate) async fn classify(
         headers: parts.headers.clone(),
         era: era_of_head(&parts.headers).unwrap_or(Era::Session),
         session: None,
+        session_began: None,
         messages: Vec::new(),
         ids: Vec::new(),
         is_batch: false,

@@ -16,7 +16,7 @@ use squall_model::scope::Direction;
 use squall_model::verdict::ExchangeVerdict;
 use tokio::time::Instant;
 
-use crate::board::Decision;
+use crate::board::{Board, Decision};
 use crate::carry::{self, Carrying, Course};
 use crate::classify::{Exchange, classify};
 use crate::ledger::{Entry, Ledger};
@@ -95,7 +95,7 @@ impl Passing<'_> {
     ) -> Result<Passed, Aborted> {
         let Self { proxying, link, asked_at, touched } = self;
         let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
-        let (home, expired_by) = exchange.meet(known.as_ref());
+        let (home, expired_by) = exchange.meet(known.as_ref(), &proxying.board);
         if let (Some(fault), Some(entry)) = (expired_by, &known) {
             let response = proxying.expired(exchange, &fault);
             touched.push(fault);
@@ -286,9 +286,14 @@ const INITIALIZED: &str = "notifications/initialized";
 
 impl Exchange {
     /// Takes over what is known of its session: where it lives, what ended it, whose it is.
-    fn meet(&mut self, known: Option<&Arc<Entry>>) -> (Option<usize>, Option<FaultId>) {
+    fn meet(
+        &mut self,
+        known: Option<&Arc<Entry>>,
+        board: &Board,
+    ) -> (Option<usize>, Option<FaultId>) {
         let Some(entry) = known else { return (None, None) };
         let life = entry.life();
+        self.session_began = life.began.map(|began| board.since(began));
         if self.client.is_none() {
             self.client.clone_from(&life.client);
         }

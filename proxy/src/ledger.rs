@@ -34,7 +34,10 @@ pub(crate) struct Life {
     /// The fault that expired it.
     pub(crate) expired_by: Option<FaultId>,
     pub(crate) client: Option<Client>,
+    /// When it was first heard of.
     pub(crate) created: Instant,
+    /// When it was started, if that was seen.
+    pub(crate) began: Option<Instant>,
     pub(crate) last_used: Instant,
     pub(crate) last_success: Option<Instant>,
     pub(crate) requests: u64,
@@ -112,6 +115,7 @@ impl Entry {
             expired_by: None,
             client: None,
             created: now,
+            began: None,
             last_used: now,
             last_success: None,
             requests: 0,
@@ -264,6 +268,7 @@ impl Ledger {
         }
         let mut life = entry.life();
         life.home = home;
+        life.began = Some(now);
         life.client = client.map(Client::bounded);
         life.last_used = now;
         life.instead_of = lost;

@@ -130,6 +130,7 @@ const TESTS: &[(&str, &[&str])] = &[
             "an_expired_session_gets_404_until_there_is_a_new_one_even_after_the_fault_has_gone",
             "expire_session_takes_a_share_of_the_sessions_and_the_same_ones_each_time",
             "expire_session_can_answer_as_servers_do_that_know_no_better",
+            "a_client_that_starts_anew_keeps_its_new_session_unless_any_may_expire",
         ],
     ),
     ("gone-status", &["gone_status_replaces_the_404_of_the_server_and_no_other_answer"]),

@@ -20,9 +20,30 @@ pub struct ExpireSession {
     /// Which share of the sessions: a session belongs to it or not, however often it is used.
     #[serde(default, skip_serializing_if = "is_certain")]
     pub share: Probability,
+    /// Which sessions: a client that starts anew keeps its new session, unless this says `any`.
+    #[serde(default, skip_serializing_if = "Sessions::is_existing")]
+    pub sessions: Sessions,
     /// The status where 404 is due, for servers that do not know better.
     #[serde(default = "not_found", skip_serializing_if = "is_not_found")]
     pub status: Status,
+}
+
+/// The sessions that may expire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sessions {
+    /// Those that were there when the fault was added.
+    #[default]
+    Existing,
+    /// New ones, too.
+    Any,
+}
+
+impl Sessions {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_existing(&self) -> bool {
+        *self == Self::Existing
+    }
 }
 
 fn not_found() -> Status {

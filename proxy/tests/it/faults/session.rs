@@ -168,3 +168,15 @@ async fn refuse_initialize_closes_the_door_to_new_sessions_only() {
     scene.proxy.admin.clear().await.expect("the proxy runs");
     assert_eq!(scene.ask("", INITIALIZE).await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_client_that_starts_anew_keeps_its_new_session_unless_any_may_expire() {
+    for (fields, expected) in [("{}", 200), (r#"{"sessions":"any"}"#, 404)] {
+        let fault = format!(r#"{{"id":"f","effect":{{"expire-session":{fields}}}}}"#);
+        let mut scene = Scene::new(session("new"), &[&fault]).await;
+        assert_eq!(scene.ask("Mcp-Session-Id: old\r\n", &call(1, "x")).await.status(), 404);
+        scene.ask("", INITIALIZE).await;
+        let answer = scene.ask("Mcp-Session-Id: new\r\n", &call(1, "x")).await;
+        assert_eq!(answer.status(), expected, "{fields}");
+    }
+}
