@@ -31,6 +31,7 @@ async fn every_help_page_is_as_it_was() {
         "fault clear",
         "fault set",
         "route",
+        "sessions",
         "schema",
         "completions",
         "server",
