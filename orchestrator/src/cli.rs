@@ -20,6 +20,7 @@ mod schema;
 mod server;
 mod sessions;
 mod signals;
+mod upstream;
 
 /// Exit codes, the same everywhere.
 mod exit {
@@ -61,6 +62,8 @@ enum Command {
     Sessions(sessions::Arguments),
     /// Make, change and remove the TCP routes of a running proxy.
     Route(route::Arguments),
+    /// List and drain the replicas behind a running proxy.
+    Upstream(upstream::Arguments),
     /// Run the MCP test server: Streamable HTTP with sessions, at /mcp.
     Server(server::Arguments),
     /// Drive load against any MCP server.
@@ -133,6 +136,7 @@ fn run(command: Command) -> Outcome {
         Command::Fault(arguments) => fault::run(arguments),
         Command::Sessions(arguments) => sessions::run(arguments),
         Command::Route(arguments) => route::run(arguments),
+        Command::Upstream(arguments) => upstream::run(arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Server(arguments) => server::run(arguments),

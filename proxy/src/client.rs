@@ -20,8 +20,8 @@ pub use crate::admin::{
 
 /// How long a call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The largest answer that is read, in bytes: some 100,000 sessions.
-const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+/// The largest answer that is read, in bytes: all sessions that a ledger can hold.
+const ANSWER_LIMIT: usize = 256 * 1024 * 1024;
 
 /// Calls the admin API of one proxy. Each call has a connection of its own and ten seconds.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl AdminClient {
         self.call(Method::DELETE, "/faults", String::new()).await
     }
 
-    /// The session ledger.
+    /// The session ledger, all of it.
     pub async fn sessions(&self) -> Result<LedgerView, CallError> {
         self.call(Method::GET, "/sessions", String::new()).await
     }
@@ -136,6 +136,12 @@ impl AdminClient {
     /// The replicas behind the proxy.
     pub async fn upstreams(&self) -> Result<Vec<UpstreamView>, CallError> {
         self.call(Method::GET, "/upstreams", String::new()).await
+    }
+
+    /// Lets a replica get nothing new, or takes that back. Replicas are numbered from 1.
+    pub async fn drain(&self, number: usize, draining: bool) -> Result<UpstreamView, CallError> {
+        let body = serde_json::json!({ "draining": draining }).to_string();
+        self.call(Method::PATCH, &format!("/upstreams/{number}"), body).await
     }
 
     /// The TCP routes, by name.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -39,6 +39,8 @@ pub(crate) struct Upstream {
     authority: Arc<str>,
     /// Until when it is passed over: milliseconds since the proxy's start.
     down_until: AtomicU64,
+    /// Whether it gets nothing new: its own sessions go on.
+    draining: AtomicBool,
 }
 
 /// Why an upstream gave no answer. The text is what clients see in `x-squall-upstream-error`.
@@ -71,6 +73,7 @@ impl Upstreams {
             authority: address.to_string().trim_start_matches("http://").into(),
             address,
             down_until: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
         };
         let list = addresses.into_iter().map(upstream).collect();
         Self { list, turn: AtomicUsize::new(0), start: Instant::now() }
@@ -86,14 +89,26 @@ impl Upstreams {
         self.list.iter().map(|upstream| (upstream, self.is_down(upstream)))
     }
 
-    /// The upstream to try first: the session's home, or the next in turn.
+    /// The upstream to try first: the session's home, or the next in turn that takes new ones.
     pub(crate) fn first(&self, home: Option<usize>) -> usize {
+        if let Some(home) = home
+            && self.list.get(home).is_some_and(|upstream| !self.is_down(upstream))
+        {
+            return home;
+        }
         let turn = || self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
         let first = home.unwrap_or_else(turn);
-        if self.list.get(first).is_some_and(|upstream| !self.is_down(upstream)) {
+        if self.list.get(first).is_some_and(|upstream| self.takes_new(upstream)) {
             return first;
         }
         self.candidates(first).first().copied().unwrap_or_default()
+    }
+
+    /// Lets an upstream get nothing new, or takes that back. Its own sessions go on.
+    pub(crate) fn drain(&self, number: usize, draining: bool) -> Option<&Upstream> {
+        let upstream = self.list.get(number)?;
+        upstream.draining.store(draining, Ordering::Relaxed);
+        Some(upstream)
     }
 
     /// `HOST:PORT` of the upstream of this number.
@@ -121,7 +136,7 @@ impl Upstreams {
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         let mut failure = UpstreamError::Refused;
         let has_host = request.headers().contains_key(HOST);
-        for number in self.candidates(first) {
+        for number in self.ring(first) {
             if !has_host && let Some(host) = self.list[number].host() {
                 request.headers_mut().insert(HOST, host);
             }
@@ -138,12 +153,24 @@ impl Upstreams {
         Err(failure)
     }
 
-    /// The upstreams to try: from `first` on in a ring, those that are passed over at the end.
+    /// The upstreams to try: from `first` on in a ring, those that take nothing new at the end.
     fn candidates(&self, first: usize) -> Vec<usize> {
         let count = self.list.len();
         let ring = (0..count).map(|step| (first + step) % count);
-        let (down, up): (Vec<_>, Vec<_>) = ring.partition(|n| self.is_down(&self.list[*n]));
-        up.into_iter().chain(down).collect()
+        let (good, last): (Vec<_>, Vec<_>) = ring.partition(|n| self.takes_new(&self.list[*n]));
+        let (draining, down): (Vec<_>, Vec<_>) =
+            last.into_iter().partition(|n| !self.is_down(&self.list[*n]));
+        good.into_iter().chain(draining).chain(down).collect()
+    }
+
+    /// The upstreams to try where the first was chosen.
+    fn ring(&self, first: usize) -> Vec<usize> {
+        let mut candidates = self.candidates(first);
+        if self.list.get(first).is_some_and(|upstream| !self.is_down(upstream)) {
+            candidates.retain(|number| *number != first);
+            candidates.insert(0, first);
+        }
+        candidates
     }
 
     async fn send_to(
@@ -174,6 +201,10 @@ impl Upstreams {
         }
     }
 
+    fn takes_new(&self, upstream: &Upstream) -> bool {
+        !upstream.is_draining() && !self.is_down(upstream)
+    }
+
     fn is_down(&self, upstream: &Upstream) -> bool {
         let until = upstream.down_until.load(Ordering::Relaxed);
         until > self.start.elapsed().as_millis() as u64
@@ -190,6 +221,11 @@ enum Attempt {
 }
 
 impl Upstream {
+    /// Whether it gets nothing new.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// The `Host` that a request gets which has none, as HTTP/1.0 allows and HTTP/1.1 does not.
     fn host(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.authority).ok()
@@ -291,6 +327,21 @@ mod tests {
         assert_eq!(upstreams.candidates(1), [1, 2, 0]);
         upstreams.list[1].down_until.store(u64::MAX, Ordering::Relaxed);
         assert_eq!(upstreams.candidates(1), [2, 0, 1]);
+    }
+
+    #[test]
+    fn an_upstream_that_drains_keeps_its_own_sessions_and_gets_nothing_new() {
+        let upstreams = upstreams(3);
+        upstreams.drain(1, true).expect("there are three");
+        let turns: Vec<_> = (0..6).map(|_| upstreams.first(None)).collect();
+        assert!(!turns.contains(&1), "{turns:?}");
+        assert_eq!((upstreams.first(Some(1)), upstreams.ring(1)), (1, vec![1, 2, 0]));
+        upstreams.drain(1, false).expect("there are three");
+        assert_eq!(upstreams.candidates(1), [1, 2, 0]);
+        for number in 0..3 {
+            upstreams.drain(number, true).expect("there are three");
+        }
+        assert_eq!(upstreams.candidates(0).len(), 3, "where all drain, somebody has to answer");
     }
 
     #[test]

@@ -32,6 +32,7 @@ async fn every_help_page_is_as_it_was() {
         "fault set",
         "route",
         "sessions",
+        "upstream",
         "schema",
         "completions",
         "server",

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -146,11 +147,25 @@ fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-async fn list(State(admin): State<Admin>) -> Json<LedgerView> {
-    let mut sessions: Vec<_> =
-        admin.ledger.sessions().iter().map(|entry| view(&admin, entry)).collect();
-    sessions.sort_by(|a, b| a.idle_ms.total_cmp(&b.idle_ms));
-    Json(LedgerView { known: sessions.len(), evicted: admin.ledger.evicted(), sessions })
+/// How many are wanted: those that were used last.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    limit: Option<usize>,
+}
+
+async fn list(
+    State(admin): State<Admin>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<LedgerView>, Refusal> {
+    let Query(Wanted { limit }) =
+        wanted.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let mut entries = admin.ledger.sessions();
+    let known = entries.len();
+    entries.sort_by_cached_key(|entry| std::cmp::Reverse(entry.life().last_used));
+    entries.truncate(limit.unwrap_or(known));
+    let sessions = entries.iter().map(|entry| view(&admin, entry)).collect();
+    Ok(Json(LedgerView { sessions, known, evicted: admin.ledger.evicted() }))
 }
 
 async fn show(

@@ -70,6 +70,8 @@ async fn a_call_that_is_wrong_gets_a_clear_word() {
             "number 2: unknown effect `dorp`, did you mean `drop`?",
         ),
         ("PATCH", "/faults/none", "{}", 404, "no fault `none`"),
+        ("GET", "/sessions?limit=x", "", 400, "limit"),
+        ("GET", "/sessions/none", "", 404, "no session `none`"),
         ("PATCH", "/faults/a", r#"{"id":"b"}"#, 400, "the body `b`"),
         ("PATCH", "/faults/a", r#"{"chance":{"nth":0}}"#, 400, "never fire"),
     ] {

@@ -103,6 +103,20 @@ async fn the_client_of_a_session_is_known_to_faults_on_its_later_requests() {
 }
 
 #[tokio::test]
+async fn sessions_are_listed_as_they_were_used_the_last_first() {
+    let upstream = forgetful().await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    let mut client = proxy.connect().await;
+    for _ in 0..3 {
+        ask(&mut client, "", INITIALIZE).await;
+    }
+    ask(&mut client, "s1", &call(1, "x")).await;
+    let ledger = proxy.admin.sessions().await.expect("the proxy runs");
+    let ids: Vec<_> = ledger.sessions.iter().map(|session| session.id.as_str()).collect();
+    assert_eq!((ids, ledger.known), (vec!["s1", "s3", "s2"], 3));
+}
+
+#[tokio::test]
 async fn streams_are_counted_as_opened_cut_and_resumed() {
     let (address, mut connections) = by_hand().await;
     let proxy = run(fixture::config(&[address]));

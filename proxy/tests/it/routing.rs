@@ -175,3 +175,23 @@ async fn in_the_stateless_era_a_session_id_means_nothing() {
     }
     assert_eq!(answers, ["b", "a"], "each goes to the next replica in turn");
 }
+
+#[tokio::test]
+async fn a_replica_that_drains_keeps_its_sessions_and_gets_no_new_ones() {
+    let replicas = [replica("a").await, replica("b").await];
+    let proxy = run(fixture::config(&replicas.each_ref().map(|replica| replica.address)));
+    let mut client = proxy.connect().await;
+    client.send(post("", INITIALIZE)).await;
+    let answer = client.message().await.expect("an answer");
+    assert_eq!(answer.header("mcp-session-id"), Some("a"));
+    let view = proxy.admin.drain(1, true).await.expect("there are two");
+    assert!(view.draining);
+    for _ in 0..3 {
+        client.send(post("", INITIALIZE)).await;
+        let answer = client.message().await.expect("an answer");
+        assert_eq!(answer.header("mcp-session-id"), Some("b"));
+        client.send(post("Mcp-Session-Id: a\r\n", &call(1, "x"))).await;
+        assert_eq!(client.message().await.expect("an answer").text(), "a");
+    }
+    assert!(proxy.admin.drain(3, true).await.is_err());
+}

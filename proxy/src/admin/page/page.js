@@ -172,9 +172,9 @@ at("clear").addEventListener("click", () => act(() => call("DELETE", "/faults"))
 // ---- sessions
 
 async function showSessions() {
-  const ledger = await call("GET", "/sessions");
+  const ledger = await call("GET", "/sessions?limit=100");
   at("ledger-sum").textContent = `${ledger.known} known, ${ledger.evicted} made room`;
-  at("sessions").replaceChildren(...ledger.sessions.slice(0, 100).map((session) => {
+  at("sessions").replaceChildren(...ledger.sessions.map((session) => {
     const row = element("tr");
     const id = element("td", short(session.id), "mono");
     id.title = session.id;
