@@ -554,6 +554,8 @@ mod tests {
             (r#"{"expire-session":{}}"#, r#"{"direction":"response"}"#, "say `request`"),
             (r#"{"http-status":{"status":99}}"#, "{}", "200 to 599"),
             (r#"{"latency":{"delay":"2h"}}"#, "{}", "1h"),
+            (r#"{"latency":{"delay":200}}"#, "{}", "such as 200ms"),
+            (r#"{"timeout":{"after":"soon"}}"#, "{}", "such as 200ms"),
             (r#"{"latency":{"delay":"1s","jiter":"1s"}}"#, "{}", "jitter"),
             (r#"{"latncy":{}}"#, "{}", "latency"),
         ] {

@@ -17,8 +17,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Holds traffic back for `delay`, give or take `jitter`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "Unchecked")]
-#[schemars(!try_from, deny_unknown_fields)]
+#[serde(from = "Unchecked")]
+#[schemars(!from, deny_unknown_fields)]
 pub struct Latency {
     /// The time, such as `200ms`; at most `1h`.
     #[serde(with = "humantime_serde")]
@@ -108,9 +108,9 @@ fn pareto_excess(draw: &mut Draw) -> f64 {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "super::time::deserialize")]
     delay: Duration,
-    #[serde(default, with = "humantime_serde")]
+    #[serde(default, deserialize_with = "super::time::deserialize")]
     jitter: Duration,
     #[serde(default)]
     distribution: Distribution,
@@ -120,22 +120,9 @@ struct Unchecked {
     flow: Flow,
 }
 
-/// A latency that is too long.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` of {1:?} is too long: at most 1h was expected")]
-pub struct TooLong(&'static str, Duration);
-
-impl TryFrom<Unchecked> for Latency {
-    type Error = TooLong;
-
-    fn try_from(raw: Unchecked) -> Result<Self, Self::Error> {
-        let Unchecked { delay, jitter, distribution, at, flow } = raw;
-        for (name, time) in [("delay", delay), ("jitter", jitter)] {
-            if time > LONGEST {
-                return Err(TooLong(name, time));
-            }
-        }
-        Ok(Self { delay, jitter, distribution, at, flow })
+impl From<Unchecked> for Latency {
+    fn from(Unchecked { delay, jitter, distribution, at, flow }: Unchecked) -> Self {
+        Self { delay, jitter, distribution, at, flow }
     }
 }
 
