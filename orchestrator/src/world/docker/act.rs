@@ -100,21 +100,39 @@ impl Members {
         let target = self.target(name)?;
         let patience = if signal == Signal::Kill { Duration::ZERO } else { KILL_DEADLINE };
         self.note(target, self.start_undo(target, settles_within(patience))).await?;
+        let started_at = self.look(target).await?.started_at;
         self.engine.kill(&target.container.id, signal).await?;
         let end = Instant::now() + KILL_DEADLINE;
-        while !matches!(self.look(target).await?.state, State::Down | State::Restarting) {
+        let stubborn = || DockerError::Stubborn {
+            name: name.to_owned(),
+            container: target.container.name.clone(),
+            deadline: KILL_DEADLINE,
+            signal,
+        };
+        // A restart policy takes an end by most signals for one that was not meant, and may have
+        // brought it back between two looks: another start is an end, too.
+        loop {
+            let now = self.look(target).await?;
+            if matches!(now.state, State::Down | State::Restarting) || now.started_at != started_at
+            {
+                break;
+            }
             if Instant::now() > end {
-                return Err(DockerError::Stubborn {
-                    name: name.to_owned(),
-                    container: target.container.name.clone(),
-                    deadline: KILL_DEADLINE,
-                    signal,
-                });
+                return Err(stubborn());
             }
             sleep(LOOK_EVERY).await;
         }
-        // A restart policy takes an end by most signals for one that was not meant.
-        Ok(self.engine.stop(&target.container.id, Duration::ZERO).await?)
+        // It may be about to come back while it is told not to.
+        loop {
+            self.engine.stop(&target.container.id, Duration::ZERO).await?;
+            if self.look(target).await?.state == State::Down {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(stubborn());
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     pub(super) async fn shut_down(&self, name: &str, grace: Duration) -> Result<(), DockerError> {

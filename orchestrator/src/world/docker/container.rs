@@ -25,6 +25,8 @@ pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) state: State,
+    /// When it was started last, in the engine's words; another value means another start.
+    pub(crate) started_at: Option<String>,
     /// How it ended last.
     pub(crate) exit_code: Option<i64>,
     /// Whether the engine removes it when it ends.
@@ -129,6 +131,7 @@ impl From<ContainerInspectResponse> for Container {
             exit_code: state.exit_code,
             is_removed: host.auto_remove == Some(true),
             state: State::of(&state),
+            started_at: state.started_at,
             id,
             ports,
             networks,
