@@ -1,4 +1,4 @@
-//! What an exchange is, read from its head and the first 64 KiB of its JSON body.
+//! What an exchange is, read from its head and its JSON body, as far as that is not too large.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +19,6 @@ use squall_model::operation::OperationId;
 use squall_model::scope::{Direction, MessageSubject, Subject};
 
 use crate::board::Board;
-use crate::config::CLASSIFY_LIMIT;
 use crate::observe::Ended;
 use crate::record::Hit;
 use crate::stream::Held;
@@ -147,9 +146,11 @@ pub(crate) async fn classify(
     parts: &Parts,
     body: Incoming,
     board: &Board,
+    limit: usize,
 ) -> Result<(Exchange, Held), hyper::Error> {
     let is_json = parts.method == Method::POST && has_json(&parts.headers);
-    let held = if is_json && fits(&body) { hold(body).await? } else { Held::nothing(body) };
+    let held =
+        if is_json && fits(&body, limit) { hold(body, limit).await? } else { Held::nothing(body) };
     let mut exchange = Exchange {
         method: parts.method.clone(),
         uri: parts.uri.clone(),
@@ -205,18 +206,18 @@ fn read_messages(exchange: &mut Exchange, body: &[u8]) {
 }
 
 /// A body whose declared length is beyond the limit is not worth holding.
-fn fits(body: &Incoming) -> bool {
-    body.size_hint().lower() <= CLASSIFY_LIMIT as u64
+fn fits(body: &Incoming, limit: usize) -> bool {
+    body.size_hint().lower() <= limit as u64
 }
 
-async fn hold(mut body: Incoming) -> Result<Held, hyper::Error> {
+async fn hold(mut body: Incoming, limit: usize) -> Result<Held, hyper::Error> {
     let exact = body.size_hint().exact();
     let deadline = tokio::time::sleep(HOLD);
     let mut deadline = std::pin::pin!(deadline);
     let mut data = BytesMut::new();
     let mut first = Bytes::new();
     let mut trailers = None;
-    while data.len() + first.len() <= CLASSIFY_LIMIT {
+    while data.len() + first.len() <= limit {
         let frame = tokio::select! {
             frame = body.frame() => frame,
             () = &mut deadline => return Ok(Held::part(joined(first, data), body, exact)),
@@ -258,8 +259,14 @@ fn era_of_head(headers: &HeaderMap) -> Option<Era> {
     }
 }
 
+/// The session that it names. One that names two names none.
 fn session(headers: &HeaderMap) -> Option<Arc<str>> {
-    headers.get(header::SESSION_ID)?.to_str().ok().map(Arc::from)
+    let mut named = headers.get_all(header::SESSION_ID).iter();
+    let session = named.next()?;
+    if named.any(|other| other != session) {
+        return None;
+    }
+    session.to_str().ok().map(Arc::from)
 }
 
 fn operation(headers: &HeaderMap) -> Option<OperationId> {

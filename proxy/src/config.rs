@@ -4,20 +4,39 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
 
-/// How much of a JSON body is held back until it is classified, in bytes.
-pub const CLASSIFY_LIMIT: usize = 64 * 1024;
+/// What peers are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How much of a JSON body is held back until it is classified, in bytes.
+    pub classify: usize,
+    /// How long the head of a request may take to come, once it has begun; a TLS handshake, too.
+    pub head: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { classify: 64 * 1024, head: Duration::from_secs(30) }
+    }
+}
 
 /// A proxy, ready to be bound.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// TLS for those who connect there; without it they speak it not at all.
+    pub tls: Option<ListenerTls>,
     /// The replicas behind it. Without one it does not listen there, and has TCP routes at most.
     pub upstreams: Vec<UpstreamAddress>,
+    /// How they are spoken to.
+    pub policy: UpstreamPolicy,
+    /// What peers are held to.
+    pub limits: Limits,
     /// TCP routes that are there from the start.
     pub tcp: Vec<TcpRoute>,
     /// The admin API, if any.
@@ -45,14 +64,76 @@ pub struct AdminConfig {
     pub open: bool,
 }
 
-/// Where a replica listens: the host and port of an `http://` URL.
+/// A certificate and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and those between it and a root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// TLS on the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Who the proxy is.
+    pub identity: Identity,
+    /// Where clients have to have their certificates from, if they need one.
+    pub client_roots: Option<PathBuf>,
+}
+
+/// How upstreams are spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamPolicy {
+    /// The only roots that their certificates may have; the system's otherwise.
+    pub roots: Option<PathBuf>,
+    /// The certificate that the proxy shows them, if they ask.
+    pub identity: Option<Identity>,
+    /// The version of HTTP.
+    pub http: HttpVersion,
+    /// Whose name they are called by.
+    pub host: HostHeader,
+}
+
+/// The version of HTTP that upstreams are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What TLS negotiates; HTTP/1.1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, also without TLS (RFC 9113, section 3.3).
+    Http2,
+}
+
+/// What `Host`, or `:authority`, says to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client says, to an `http://` upstream; the upstream's own name, to an `https://` one,
+    /// which would not know itself by another.
+    #[default]
+    Auto,
+    /// What the client says.
+    Client,
+    /// The upstream's own name.
+    Upstream,
+}
+
+/// Where a replica listens: the scheme, host and port of an `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamAddress {
+    is_tls: bool,
     host: String,
     port: u16,
 }
 
 impl UpstreamAddress {
+    /// Whether it is spoken to in TLS.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// Host name or IP address, without brackets.
     pub fn host(&self) -> &str {
         &self.host
@@ -61,6 +142,20 @@ impl UpstreamAddress {
     /// TCP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// `HOST:PORT`, with brackets around an IPv6 address.
+    pub fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// The same without the port that is the scheme's own, as a `Host` header has it (RFC 9110,
+    /// section 4.2.3).
+    pub fn name(&self) -> String {
+        let authority = self.authority();
+        let own = if self.is_tls { ":443" } else { ":80" };
+        authority.strip_suffix(own).map(str::to_owned).unwrap_or(authority)
     }
 }
 
@@ -140,7 +235,7 @@ impl FromStr for TcpRoute {
 
 /// A text that is no upstream.
 #[derive(Debug, thiserror::Error)]
-#[error("`{found}` is not an upstream: {why}; http://HOST:PORT was expected")]
+#[error("`{found}` is not an upstream: {why}; http://HOST:PORT or https://HOST:PORT was expected")]
 pub struct BadUpstream {
     found: String,
     why: &'static str,
@@ -159,36 +254,33 @@ impl FromStr for UpstreamAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |why| BadUpstream { found: text.to_owned(), why };
         let uri: http::Uri = text.parse().map_err(|_| bad("it is not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("TLS is not spoken to upstreams yet")),
-            _ => return Err(bad("it does not begin with http://")),
-        }
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(bad("it does not begin with http:// or https://")),
+        };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(bad("it has a path, and paths are passed on as the client sends them"));
         }
-        let port = port(&uri).ok_or_else(|| bad("its port is not 1 to 65535"))?;
+        let port = port(&uri, if is_tls { 443 } else { 80 })
+            .ok_or_else(|| bad("its port is not 1 to 65535"))?;
         let host =
             uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port })
+        Ok(Self { is_tls, host, port })
     }
 }
 
-/// The port, 80 where none is given; `None` where it is not one.
-fn port(uri: &http::Uri) -> Option<u16> {
+/// The port, the scheme's own where none is given; `None` where it is not one.
+fn port(uri: &http::Uri, own: u16) -> Option<u16> {
     let authority = uri.authority()?;
     let has_port = authority.as_str().len() > authority.host().len();
-    if has_port { authority.port_u16().filter(|port| *port > 0) } else { Some(80) }
+    if has_port { authority.port_u16().filter(|port| *port > 0) } else { Some(own) }
 }
 
 impl fmt::Display for UpstreamAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "http://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "http://{}:{}", self.host, self.port)
-        }
+        write!(f, "{}://{}", if self.is_tls { "https" } else { "http" }, self.authority())
     }
 }
 
@@ -202,9 +294,22 @@ mod tests {
             ("http://127.0.0.1:3000", "127.0.0.1", 3000),
             ("http://server-1", "server-1", 80),
             ("http://[::1]:9/", "::1", 9),
+            ("https://mcp.example", "mcp.example", 443),
         ] {
             let address: UpstreamAddress = text.parse().expect(text);
             assert_eq!((address.host(), address.port()), (host, port));
+        }
+    }
+
+    #[test]
+    fn an_upstream_is_called_by_its_name_without_the_port_that_is_the_schemes_own() {
+        for (text, name) in [
+            ("http://a", "a"),
+            ("http://a:443", "a:443"),
+            ("https://a:443", "a"),
+            ("https://[::1]:8443", "[::1]:8443"),
+        ] {
+            assert_eq!(text.parse::<UpstreamAddress>().expect(text).name(), name);
         }
     }
 
@@ -222,7 +327,7 @@ mod tests {
     fn what_is_no_upstream_is_refused_with_a_reason() {
         for (text, why) in [
             ("127.0.0.1:3000", "http://"),
-            ("https://a:1", "TLS"),
+            ("ftp://a:1", "https://"),
             ("http://a:1/mcp", "path"),
             ("", "URL"),
             ("http://a:99999", "65535"),

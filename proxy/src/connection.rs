@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use squall_model::scope::MCP_ROUTE;
 use squall_model::verdict::ConnectionVerdict;
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 use crate::board::{Board, Decision, Met};
@@ -20,6 +21,7 @@ use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::record::{Hit, Recorder};
 use crate::socket::Socket;
+use crate::upstream::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// How long open exchanges may take to finish when the proxy stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -30,31 +32,74 @@ pub(crate) async fn serve(stream: TcpStream, proxying: Arc<Proxying>, shutdown: 
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::counting(proxying.traffic.clone()));
     let socket = Socket::new(stream, link.clone(), proxying.delay.clone());
-    let service = {
-        let (proxying, link) = (proxying.clone(), link.clone());
-        service_fn(move |request| exchange::serve(proxying.clone(), link.clone(), request))
-    };
-    let mut connection = pin!(
-        http1::Builder::new()
-            .preserve_header_case(true)
-            .auto_date_header(false)
-            .serve_connection(TokioIo::new(socket), service)
-    );
+    let served = pin!(speak(socket, link.clone(), proxying.clone(), shutdown));
     let faults = Faults {
         board: &proxying.board,
         recorder: &proxying.recorder,
         delay: &proxying.delay,
         route: MCP_ROUTE,
     };
+    if let Some(Err(error)) = faults.act_on(&link, served).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Speaks what the client speaks: TLS where it has to, and HTTP/1.1 or HTTP/2.
+async fn speak(
+    socket: Socket,
+    link: Arc<Link>,
+    proxying: Arc<Proxying>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let patience = proxying.limits.head;
+    let stream = match &proxying.tls {
+        None => Either::Left(socket),
+        Some(tls) => {
+            let handshake = tokio::time::timeout(patience, tls.accept(socket));
+            tokio::select! {
+                stream = handshake => Either::Right(Box::new(stream??)),
+                () = shutdown.cancelled() => return Ok(()),
+            }
+        }
+    };
+    let service = {
+        let link = link.clone();
+        service_fn(move |request| exchange::serve(proxying.clone(), link.clone(), request))
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().preserve_header_case(true).auto_date_header(false);
+    builder
+        .http2()
+        .auto_date_header(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        served = faults.act_on(&link, connection.as_mut()) => return log_end(served),
+        served = connection.as_mut() => return served,
+        () = dawdles(&link, patience) => return Err("the head of a request did not end".into()),
         () = shutdown.cancelled() => {}
     }
-    if link.is_stalled() {
-        return;
+    if !link.is_stalled() {
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(GRACE, connection).await;
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(GRACE, connection).await;
+    Ok(())
+}
+
+/// Ends when a request has begun to come, and its head has not ended for so long. A connection that
+/// is silent may be.
+async fn dawdles(link: &Link, patience: Duration) {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(patience).await;
+        let now = link.half_heard();
+        if now.is_some() && now == seen {
+            return;
+        }
+        seen = now;
+    }
 }
 
 /// What lets faults act on a connection.
@@ -101,11 +146,5 @@ impl Faults<'_> {
     async fn carry_out(self, decision: Decision<ConnectionVerdict>, link: &Link) -> Onwards {
         self.recorder.injection(&decision.fault.fault, &Hit::default());
         carry::connection(decision, link, self.delay).await
-    }
-}
-
-fn log_end(served: Option<Result<(), hyper::Error>>) {
-    if let Some(Err(error)) = served {
-        tracing::debug!(%error, "a connection ended early");
     }
 }

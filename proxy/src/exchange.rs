@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+    HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use squall_model::fault::FaultId;
 use squall_model::mcp::header;
@@ -20,7 +19,7 @@ use crate::board::{Board, Decision};
 use crate::carry::{self, Carrying, Course};
 use crate::classify::{Exchange, classify};
 use crate::ledger::{Entry, Ledger};
-use crate::link::Link;
+use crate::link::{Link, UnderWay};
 use crate::observe::Ended;
 use crate::proxying::Proxying;
 use crate::stream::{Body, EventStream, EventStreamContext, Held};
@@ -45,8 +44,13 @@ pub(crate) async fn serve(
         return Ok(no_tunnel());
     }
     let asked_at = Instant::now();
-    let (parts, body) = request.into_parts();
-    let (mut exchange, body) = classify(&parts, body, &proxying.board).await?;
+    let link = link.begin(request.version());
+    let (mut parts, body) = request.into_parts();
+    if parts.version == Version::HTTP_2 {
+        join_cookies(&mut parts.headers);
+    }
+    let limit = proxying.limits.classify;
+    let (mut exchange, body) = classify(&parts, body, &proxying.board, limit).await?;
     let mut touched = Vec::new();
     let passing = Passing { proxying: &proxying, link: &link, asked_at, touched: &mut touched };
     let passed = passing.pass(&mut exchange, parts, body).await;
@@ -144,7 +148,7 @@ impl Passing<'_> {
 /// The way back: what faults do to the answer.
 async fn answer(
     proxying: &Arc<Proxying>,
-    link: &Arc<Link>,
+    link: &UnderWay,
     exchange: Arc<Exchange>,
     response: Response<Incoming>,
     touched: &mut Vec<FaultId>,
@@ -213,7 +217,7 @@ impl Proxying {
         Carrying { proxying: self, exchange, link, touched }
     }
 
-    fn event_stream(&self, link: &Arc<Link>) -> EventStreamContext {
+    fn event_stream(&self, link: &UnderWay) -> EventStreamContext {
         EventStreamContext {
             board: self.board.clone(),
             recorder: self.recorder.clone(),
@@ -343,17 +347,23 @@ fn no_tunnel() -> Response<Body> {
 /// The request as it goes out on another connection.
 fn for_upstream(mut parts: Parts, body: Body) -> Request<Body> {
     strip_hop_by_hop(&mut parts.headers);
-    // hyper takes it that a GET without a length has no body.
-    let unframed = body.size_hint().exact().is_none() && !body.is_end_stream();
-    if unframed && matches!(parts.method, Method::GET | Method::HEAD) {
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     to_origin_form(&mut parts);
-    parts.version = Version::HTTP_11;
     Request::from_parts(parts, body)
 }
 
-/// An absolute target, as clients send it to proxies, becomes a path: the upstream is the origin.
+/// HTTP/2 lets a client split `Cookie`, which others would take for several (RFC 9113, section
+/// 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
+}
+
+/// An absolute target, as clients send it to proxies, or HTTP/2 has it always, becomes a path: the upstream is the origin.
 /// Its authority outranks `Host` (RFC 9112, section 3.2.2).
 fn to_origin_form(parts: &mut Parts) {
     let Some(authority) = parts.uri.authority() else { return };

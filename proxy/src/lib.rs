@@ -27,8 +27,11 @@ mod run;
 mod socket;
 mod state;
 mod stream;
+mod tls;
 mod upstream;
 
+pub use admin::document as openapi;
 pub use config::{AdminConfig, Config};
 pub use reload::{ReloadError, Reloader};
 pub use run::{BindError, Proxy, RunError};
+pub use tls::TlsError;

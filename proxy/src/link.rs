@@ -2,8 +2,9 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use http::Version;
 use parking_lot::Mutex;
 use squall_model::fault::Flow;
 use squall_model::verdict::Shaping;
@@ -20,6 +21,13 @@ pub(crate) struct Link {
     stalled: AtomicBool,
     /// Whether nothing more is sent.
     half_closed: AtomicBool,
+    /// Whether exchanges share it, each a stream of its own.
+    multiplexed: AtomicBool,
+    /// How many exchanges are under way, and how many there were.
+    exchanges: AtomicU32,
+    begun: AtomicU32,
+    /// Whether bytes came since the last of them began.
+    heard: AtomicBool,
     stages: Mutex<Vec<Arc<Stage>>>,
     /// Changes with the stages, so that the socket looks at them only then.
     generation: AtomicU64,
@@ -58,6 +66,32 @@ impl Drop for Counted {
     }
 }
 
+/// An exchange that is under way on a connection, until the last of these is dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Link>);
+
+impl Clone for UnderWay {
+    fn clone(&self) -> Self {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Deref for UnderWay {
+    type Target = Arc<Link>;
+
+    fn deref(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.heard.store(false, Ordering::Relaxed);
+        self.0.exchanges.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One thing that is done to what a connection carries.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -74,6 +108,10 @@ impl Link {
             reset: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
+            exchanges: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
+            heard: AtomicBool::new(false),
             stages: Mutex::default(),
             generation: AtomicU64::new(0),
             lost: Mutex::default(),
@@ -95,6 +133,40 @@ impl Link {
     /// When the connection ends, which it should soon, it ends with a TCP RST.
     pub(crate) fn reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
+    }
+
+    /// One exchange on it breaks off, which should end soon: with a TCP RST, or where others share the
+    /// connection, with an HTTP/2 `RST_STREAM`.
+    pub(crate) fn break_off(&self) {
+        if !self.multiplexed.load(Ordering::Relaxed) {
+            self.reset();
+        }
+    }
+
+    /// An exchange begins, in this version of HTTP. It has ended when what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.heard.store(false, Ordering::Relaxed);
+        if version == Version::HTTP_2 {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        UnderWay(self.clone())
+    }
+
+    /// Bytes came.
+    pub(crate) fn hear(&self, count: u64) {
+        self.traffic.up.fetch_add(count, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// If it looks as if a request had begun to come, and none was there since: how many there were.
+    pub(crate) fn half_heard(&self) -> Option<u32> {
+        let is_open = self.exchanges.load(Ordering::Relaxed) > 0;
+        let is_it = self.heard.load(Ordering::Relaxed)
+            && !is_open
+            && !self.multiplexed.load(Ordering::Relaxed);
+        is_it.then(|| self.begun.load(Ordering::Relaxed))
     }
 
     /// Whether it ends with a TCP RST.

@@ -9,12 +9,13 @@ use std::thread;
 use squall_model::fault::FaultId;
 use squall_model::scope::MCP_ROUTE;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
-use crate::config::{AdminConfig, Config, TcpRoute};
+use crate::config::{AdminConfig, Config, Limits, TcpRoute};
 use crate::connection;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
@@ -26,10 +27,10 @@ use crate::record::Recorder;
 use crate::reload::Reloader;
 use crate::route::{self, House, RouteError, Routes};
 use crate::state;
+use crate::tls::{self, TlsError};
 use crate::upstream::Upstreams;
 
 /// A proxy that has its sockets, and may run.
-#[derive(Debug)]
 pub struct Proxy {
     listeners: Vec<TcpListener>,
     address: Option<SocketAddr>,
@@ -41,7 +42,7 @@ pub struct Proxy {
 }
 
 /// What all threads share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Shared {
     board: Arc<Board>,
     ledger: Arc<Ledger>,
@@ -49,6 +50,8 @@ struct Shared {
     recorder: Arc<Recorder>,
     event_ids: Arc<EventIds>,
     traffic: Arc<Traffic>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
 }
 
 /// Why a proxy could not begin.
@@ -91,6 +94,14 @@ pub enum BindError {
     /// There are too many faults.
     #[error("{0}")]
     Faults(String),
+    /// TLS cannot be spoken as it was asked for.
+    #[error("TLS {side}: {source}")]
+    Tls {
+        /// With whom.
+        side: &'static str,
+        /// What is missing.
+        source: Box<TlsError>,
+    },
     /// Two faults have one name.
     #[error("two faults are named `{0}`; ids are unique")]
     TwoFaults(FaultId),
@@ -112,12 +123,23 @@ pub enum RunError {
     Thread(#[source] io::Error),
 }
 
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Proxy {
     /// Takes all sockets and files that the proxy needs.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        let tls_error = |side| move |error| BindError::Tls { side, source: Box::new(error) };
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose();
+        let tls = tls.map_err(tls_error("with clients"))?;
+        let upstreams = Upstreams::new(config.upstreams, &config.policy);
+        let upstreams = upstreams.map_err(tls_error("with upstreams"))?;
         let listen_error =
             |purpose, address| move |source| BindError::Listen { address, purpose, source };
-        let count = if config.upstreams.is_empty() { 0 } else { config.threads.max(1) };
+        let count = if upstreams.is_empty() { 0 } else { config.threads.max(1) };
         let listeners = match count {
             0 => Vec::new(),
             _ => {
@@ -151,10 +173,12 @@ impl Proxy {
         let shared = Shared {
             board,
             ledger: Arc::new(Ledger::new()),
-            upstreams: Arc::new(Upstreams::new(config.upstreams)),
+            upstreams: Arc::new(upstreams),
             recorder: recorder.clone(),
             event_ids: Arc::default(),
             traffic: recorder.observer.traffic.clone(),
+            tls,
+            limits: config.limits,
         };
         Ok(Self {
             listeners,
@@ -261,6 +285,8 @@ async fn carry_traffic(
         recorder: shared.recorder,
         event_ids: shared.event_ids,
         traffic: shared.traffic,
+        tls: shared.tls,
+        limits: shared.limits,
         delay: Delay::start()?,
     });
     let connections = TaskTracker::new();

@@ -106,7 +106,7 @@ impl Socket {
             }
             let read = buffer.filled();
             pipes.is_read = read.is_empty();
-            self.link.traffic.up.fetch_add(read.len() as u64, Ordering::Relaxed);
+            self.link.hear(read.len() as u64);
             if !read.is_empty() {
                 pipes.up.push(read);
             }
@@ -206,7 +206,7 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         let read = buffer.filled().len() - before;
-        this.link.traffic.up.fetch_add(read as u64, Ordering::Relaxed);
+        this.link.hear(read as u64);
         Poll::Ready(Ok(()))
     }
 }

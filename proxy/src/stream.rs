@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use squall_model::verdict::Cut;
 
 use crate::board::Fired;
-use crate::link::Link;
+use crate::link::{Link, UnderWay};
 use crate::upstream::is_reset;
 
 mod cut;
@@ -40,7 +40,7 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
-    /// Lets the client's connection end as the server's did: a RST for a RST.
+    /// Lets the client's connection, or its stream, end as the server's did: a RST for a RST.
     fn pass_on(&self, link: &Link) {
         let is_reset = match self {
             Self::Peer(error) => is_reset(error),
@@ -48,7 +48,7 @@ impl BodyError {
             Self::Cut => false,
         };
         if is_reset {
-            link.reset();
+            link.break_off();
         }
     }
 }
@@ -57,7 +57,7 @@ impl BodyError {
 #[derive(Debug)]
 pub(crate) enum Body {
     /// An answer, as it comes.
-    Answer(Incoming, Arc<Link>),
+    Answer(Incoming, UnderWay),
     /// A held beginning, then as it comes.
     Held(Held),
     /// SSE, cut into events.

@@ -8,18 +8,20 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use squall_model::verdict::Reroute;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::config::UpstreamAddress;
+use crate::config::{HostHeader, UpstreamAddress, UpstreamPolicy};
 use crate::stream::Body;
+use crate::tls::TlsError;
 
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+mod dial;
+
+use dial::{Dialer, Sender};
+
+pub(crate) use dial::{CONNECTION_WINDOW, STREAM_WINDOW};
+
 /// How long an upstream that could not be reached is passed over.
 const PASS_OVER: Duration = Duration::from_millis(250);
 
@@ -27,6 +29,7 @@ const PASS_OVER: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     list: Vec<Upstream>,
+    dialer: Dialer,
     turn: AtomicUsize,
     start: Instant,
 }
@@ -37,6 +40,10 @@ pub(crate) struct Upstream {
     pub(crate) address: UpstreamAddress,
     /// `HOST:PORT`, as faults match it.
     authority: Arc<str>,
+    /// What `Host` says of it, if it can be said.
+    name: Option<HeaderValue>,
+    /// Whether it is called by that, whatever the client says.
+    is_named: bool,
     /// Until when it is passed over: milliseconds since the proxy's start.
     down_until: AtomicU64,
     /// Whether it gets nothing new: its own sessions go on.
@@ -61,22 +68,46 @@ pub(crate) enum UpstreamError {
     /// It answered with something that is not HTTP.
     #[error("invalid-response")]
     Invalid,
+    /// TLS could not be agreed on: the request was certainly not executed.
+    #[error("tls")]
+    Tls,
 }
 
-/// The idle connections to upstreams of one downstream connection.
+/// The connections to upstreams of one downstream connection that requests may go out on: idle ones,
+/// and such as can be shared.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<Vec<(usize, SendRequest<Body>)>>);
+pub(crate) struct Pool {
+    open: Mutex<Vec<(usize, Sender)>>,
+    /// Held while a connection is made that others may share.
+    dialling: tokio::sync::Mutex<()>,
+}
 
 impl Upstreams {
-    pub(crate) fn new(addresses: Vec<UpstreamAddress>) -> Self {
+    /// Reads what is needed to speak to them. Fails where that cannot be had.
+    pub(crate) fn new(
+        addresses: Vec<UpstreamAddress>,
+        policy: &UpstreamPolicy,
+    ) -> Result<Self, TlsError> {
+        let dialer = Dialer::new(&addresses, policy)?;
         let upstream = |address: UpstreamAddress| Upstream {
-            authority: address.to_string().trim_start_matches("http://").into(),
+            authority: address.authority().into(),
+            name: HeaderValue::from_str(&address.name()).ok(),
+            is_named: match policy.host {
+                HostHeader::Auto => address.is_tls(),
+                HostHeader::Client => false,
+                HostHeader::Upstream => true,
+            },
             address,
             down_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         };
         let list = addresses.into_iter().map(upstream).collect();
-        Self { list, turn: AtomicUsize::new(0), start: Instant::now() }
+        Ok(Self { list, dialer, turn: AtomicUsize::new(0), start: Instant::now() })
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// The upstream of this number.
@@ -132,15 +163,21 @@ impl Upstreams {
         &self,
         pool: &Pool,
         first: usize,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
-        let mut failure = UpstreamError::Refused;
-        let has_host = request.headers().contains_key(HOST);
-        for number in self.ring(first) {
-            if !has_host && let Some(host) = self.list[number].host() {
-                request.headers_mut().insert(HOST, host);
+        let host = request.headers().get(HOST).cloned();
+        let is_up = self.list.get(first).is_some_and(|upstream| !self.is_down(upstream));
+        let (mut failure, mut request, tried) = if is_up {
+            match self.send_to(pool, first, host.as_ref(), request).await {
+                Ok(response) => return Ok((first, response)),
+                Err(Attempt::Failed(error)) => return Err(error),
+                Err(Attempt::Unsent(error, unsent)) => (error, *unsent, Some(first)),
             }
-            match self.send_to(pool, number, request).await {
+        } else {
+            (UpstreamError::Refused, request, None)
+        };
+        for number in self.candidates(first).into_iter().filter(|number| Some(*number) != tried) {
+            match self.send_to(pool, number, host.as_ref(), request).await {
                 Ok(response) => return Ok((number, response)),
                 Err(Attempt::Failed(error)) => return Err(error),
                 Err(Attempt::Unsent(error, unsent)) => {
@@ -163,22 +200,15 @@ impl Upstreams {
         good.into_iter().chain(draining).chain(down).collect()
     }
 
-    /// The upstreams to try where the first was chosen.
-    fn ring(&self, first: usize) -> Vec<usize> {
-        let mut candidates = self.candidates(first);
-        if self.list.get(first).is_some_and(|upstream| !self.is_down(upstream)) {
-            candidates.retain(|number| *number != first);
-            candidates.insert(0, first);
-        }
-        candidates
-    }
-
     async fn send_to(
         &self,
         pool: &Pool,
         number: usize,
+        host: Option<&HeaderValue>,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, Attempt> {
+        let upstream = &self.list[number];
+        upstream.call(host, &mut request);
         if let Some(sender) = pool.take(number).await {
             match pool.exchange(number, sender, request).await {
                 // The idle connection was stale: a new one is no second attempt.
@@ -186,17 +216,35 @@ impl Upstreams {
                 outcome => return outcome,
             }
         }
+        match self.dial(pool, number).await {
+            Ok(sender) => pool.exchange(number, sender, request).await,
+            Err(error) => Err(Attempt::Unsent(error, Box::new(request))),
+        }
+    }
+
+    /// A new connection; or one that can be shared and was made just now.
+    async fn dial(&self, pool: &Pool, number: usize) -> Result<Sender, UpstreamError> {
         let upstream = &self.list[number];
-        match connect(&upstream.address).await {
+        let may_share = self.dialer.may_share(&upstream.address);
+        let turn = if may_share { Some(pool.dialling.lock().await) } else { None };
+        if turn.is_some()
+            && let Some(sender) = pool.take(number).await
+        {
+            return Ok(sender);
+        }
+        match self.dialer.dial(&upstream.address).await {
             Ok(sender) => {
                 upstream.down_until.store(0, Ordering::Relaxed);
-                pool.exchange(number, sender, request).await
+                if let Some(shared) = sender.share() {
+                    pool.open.lock().push((number, shared));
+                }
+                Ok(sender)
             }
             Err(error) => {
                 let until = self.start.elapsed() + PASS_OVER;
                 upstream.down_until.store(until.as_millis() as u64, Ordering::Relaxed);
                 tracing::debug!(upstream = %upstream.address, %error, "passed over for a while");
-                Err(Attempt::Unsent(error, Box::new(request)))
+                Err(error)
             }
         }
     }
@@ -226,36 +274,46 @@ impl Upstream {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// The `Host` that a request gets which has none, as HTTP/1.0 allows and HTTP/1.1 does not.
-    fn host(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.authority).ok()
+    /// Calls it by the name that the client said, or its own. A request that has none gets its own, as
+    /// HTTP/1.0 allows none and HTTP/1.1 does not.
+    fn call(&self, said: Option<&HeaderValue>, request: &mut Request<Body>) {
+        let name = said.filter(|_| !self.is_named).or(self.name.as_ref());
+        if let Some(name) = name
+            && request.headers().get(HOST) != Some(name)
+        {
+            request.headers_mut().insert(HOST, name.clone());
+        }
     }
 }
 
 impl Pool {
-    async fn take(&self, number: usize) -> Option<SendRequest<Body>> {
+    async fn take(&self, number: usize) -> Option<Sender> {
         let mut sender = {
-            let mut idle = self.0.lock();
-            let place = idle.iter().position(|(of, _)| *of == number)?;
-            idle.swap_remove(place).1
+            let mut open = self.open.lock();
+            let place = open.iter().position(|(of, _)| *of == number)?;
+            match open[place].1.share().filter(|sender| !sender.is_closed()) {
+                Some(shared) => shared,
+                None => open.swap_remove(place).1,
+            }
         };
-        // Ready at once, unless the last answer's body is still being read, or the peer has gone.
-        if sender.is_closed() { None } else { sender.ready().await.ok().map(|()| sender) }
+        if sender.is_closed() || !sender.ready().await { None } else { Some(sender) }
     }
 
     async fn exchange(
         &self,
         number: usize,
-        mut sender: SendRequest<Body>,
+        mut sender: Sender,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Attempt> {
-        match sender.try_send_request(request).await {
+        match sender.send(request).await {
             // Nobody asked for another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Attempt::Failed(UpstreamError::Invalid))
             }
             Ok(response) => {
-                self.0.lock().push((number, sender));
+                if matches!(sender, Sender::Http1(_)) {
+                    self.open.lock().push((number, sender));
+                }
                 Ok(response)
             }
             Err(mut error) => match error.take_message() {
@@ -278,10 +336,13 @@ impl UpstreamError {
     }
 }
 
-/// Whether a TCP RST lies at the bottom of the error.
+/// Whether a TCP RST, or that of an HTTP/2 stream, lies at the bottom of the error.
 pub(crate) fn is_reset(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_reset) {
+            return true;
+        }
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)) {
             return true;
@@ -291,34 +352,14 @@ pub(crate) fn is_reset(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-async fn connect(address: &UpstreamAddress) -> Result<SendRequest<Body>, UpstreamError> {
-    let stream = TcpStream::connect((address.host(), address.port()));
-    let stream = match tokio::time::timeout(CONNECT_TIMEOUT, stream).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) => return Err(UpstreamError::Refused),
-        Err(_) => return Err(UpstreamError::ConnectTimeout),
-    };
-    // Without it, small messages wait for acknowledgements.
-    let _ = stream.set_nodelay(true);
-    let mut builder = http1::Builder::new();
-    builder.preserve_header_case(true);
-    let (sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|_| UpstreamError::Closed)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an upstream connection ended early");
-        }
-    });
-    Ok(sender)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn upstreams(count: u16) -> Upstreams {
         let address = |port| format!("http://127.0.0.1:{}", port + 1).parse().expect("an address");
-        Upstreams::new((0..count).map(address).collect())
+        let addresses = (0..count).map(address).collect();
+        Upstreams::new(addresses, &UpstreamPolicy::default()).expect("no TLS")
     }
 
     #[test]
@@ -335,7 +376,7 @@ mod tests {
         upstreams.drain(1, true).expect("there are three");
         let turns: Vec<_> = (0..6).map(|_| upstreams.first(None)).collect();
         assert!(!turns.contains(&1), "{turns:?}");
-        assert_eq!((upstreams.first(Some(1)), upstreams.ring(1)), (1, vec![1, 2, 0]));
+        assert_eq!(upstreams.first(Some(1)), 1);
         upstreams.drain(1, false).expect("there are three");
         assert_eq!(upstreams.candidates(1), [1, 2, 0]);
         for number in 0..3 {

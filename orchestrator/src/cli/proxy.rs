@@ -8,12 +8,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
-use squall_proxy::config::{TcpRoute, UpstreamAddress};
+use squall_proxy::config::{Limits, TcpRoute, UpstreamAddress};
 use squall_proxy::{AdminConfig, BindError, Config, Proxy, Reloader};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::{Failure, Outcome, not_started, runtime, tell, unusable};
+
+mod peers;
+
+use peers::{Policy, Tls};
 
 /// Put a fault-injecting proxy in front of MCP servers.
 #[derive(clap::Args)]
@@ -27,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// A replica behind the proxy (repeatable)
-    #[arg(long, required_unless_present_any = ["tcp", "config"], value_name = "http://HOST:PORT")]
+    #[arg(long, required_unless_present_any = ["tcp", "config"], value_name = "URL")]
     upstream: Vec<UpstreamAddress>,
     /// A route for what is not HTTP, such as redis=127.0.0.1:6380/127.0.0.1:6379 (repeatable)
     #[arg(long, value_name = "NAME=HOST:PORT/HOST:PORT")]
@@ -59,6 +63,35 @@ pub(super) struct Arguments {
     /// Append every injection to this file, as JSON lines
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// How much of a JSON body is held until it is known what it asks for, such as 64KiB; a larger one
+    /// passes unclassified
+    #[arg(long, default_value = "64KiB", value_parser = held_size, value_name = "SIZE")]
+    classify_limit: usize,
+    /// How long the head of a request, or a TLS handshake, may take to come
+    #[arg(long, default_value = "30s", value_parser = patience, value_name = "TIME")]
+    head_timeout: Duration,
+    #[command(flatten, next_help_heading = "TLS for clients")]
+    tls: Tls,
+    #[command(flatten, next_help_heading = "How upstreams are spoken to")]
+    policy: Policy,
+}
+
+/// What is held of each request has to fit in memory.
+const HELD_MOST: u64 = 64 * 1024 * 1024;
+
+fn held_size(text: &str) -> Result<usize, String> {
+    let expected = || format!("`{text}` is no size from 0 to 64MiB, such as 256KiB");
+    let size: bytesize::ByteSize = text.parse().map_err(|_| expected())?;
+    let size = Some(size.as_u64()).filter(|size| *size <= HELD_MOST).ok_or_else(expected)?;
+    usize::try_from(size).map_err(|_| expected())
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(10)..=Duration::from_hours(1);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|time| range.contains(time))
+        .ok_or_else(|| format!("`{text}` is no time from 10ms to 1h, such as 30s"))
 }
 
 pub(super) fn run(arguments: Arguments) -> Outcome {
@@ -71,7 +104,10 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
     }
     let config = Config {
         listen: arguments.listen,
+        tls: arguments.tls.config(),
         upstreams: arguments.upstream,
+        policy: arguments.policy.config(),
+        limits: Limits { classify: arguments.classify_limit, head: arguments.head_timeout },
         tcp,
         admin: Some(AdminConfig {
             listen: arguments.admin,
@@ -89,17 +125,19 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 
 async fn carry(config: Config, faults: Option<PathBuf>) -> Outcome {
     let mut signals = Signals::hear()?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut proxy = Proxy::bind(config).map_err(|error| match error {
         BindError::OpenAdmin(_)
         | BindError::TwoFaults(_)
         | BindError::Faults(_)
+        | BindError::Tls { .. }
         | BindError::State { .. } => unusable(error),
         BindError::Listen { .. } | BindError::History { .. } | BindError::Route(..) => {
             not_started(error)
         }
     })?;
     if let Some(address) = proxy.address() {
-        tell(format_args!("squall proxy listening on http://{address}"));
+        tell(format_args!("squall proxy listening on {scheme}://{address}"));
     }
     for (name, address) in proxy.routes() {
         tell(format_args!("route {name} on {address}"));

@@ -31,7 +31,7 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = |why: &str| {
             format!(
-                "`{text}` is no MCP endpoint that can be drilled: {why}; http://HOST:PORT/mcp was expected"
+                "`{text}` is no MCP endpoint that can be drilled: {why}; http://HOST:PORT/mcp or https://HOST:PORT/mcp was expected"
             )
         };
         let uri: http::Uri = text.parse().map_err(|_| bad("it is not a URL"))?;
@@ -91,6 +91,7 @@ mod tests {
             ("http://127.0.0.1:3000/mcp", "http://127.0.0.1:3000/mcp"),
             ("http://127.0.0.1:3000", "http://127.0.0.1:3000/mcp"),
             ("http://tools.example/v1/mcp", "http://tools.example:80/v1/mcp"),
+            ("https://tools.example/mcp", "https://tools.example:443/mcp"),
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
             assert_eq!(endpoint.to_string(), shown);
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn what_cannot_be_drilled_is_refused_with_a_reason() {
         for (text, why) in [
-            ("https://tools.example/mcp", "TLS"),
+            ("ftp://tools.example/mcp", "https://"),
             ("127.0.0.1:3000", "http://"),
             ("http://a:b@tools.example/mcp", "user"),
             ("http://tools.example/mcp?x=1", "query"),

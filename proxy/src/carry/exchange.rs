@@ -128,7 +128,7 @@ impl Carrying<'_> {
             }
             ExchangeVerdict::Timeout(time) => self.pause(time, fault).await,
             ExchangeVerdict::Drop => fault.ended().await,
-            _ => self.link.reset(),
+            _ => self.link.break_off(),
         }
         Course::Abort
     }

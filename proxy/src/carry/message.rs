@@ -83,7 +83,7 @@ impl Carrying<'_> {
                     return Course::Abort;
                 }
                 MessageVerdict::Reset => {
-                    self.link.reset();
+                    self.link.break_off();
                     return Course::Abort;
                 }
                 _ => {}

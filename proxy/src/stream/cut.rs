@@ -73,7 +73,7 @@ impl CutBody {
             Ending::Clean => None,
             Ending::Close => Some(Err(BodyError::Cut)),
             Ending::Reset => {
-                self.link.reset();
+                self.link.break_off();
                 Some(Err(BodyError::Reset))
             }
         })

@@ -27,7 +27,7 @@ use crate::classify::Exchange;
 use crate::delay::Delay;
 use crate::event_ids::EventIds;
 use crate::ledger::{Ledger, OpenStream};
-use crate::link::Link;
+use crate::link::UnderWay;
 use crate::record::{Hit, Recorder};
 
 /// An event larger than this is passed on without a look.
@@ -45,7 +45,7 @@ pub(crate) struct EventStreamContext {
     pub(crate) event_ids: Arc<EventIds>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) delay: Delay,
-    pub(crate) link: Arc<Link>,
+    pub(crate) link: UnderWay,
 }
 
 impl EventStreamContext {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use squall_model::chance::Seed;
 use squall_model::fault::Fault;
 use squall_proxy::client::AdminClient;
+use squall_proxy::config::{Limits, UpstreamPolicy};
 use squall_proxy::{AdminConfig, Config, Proxy};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
@@ -26,7 +27,10 @@ pub fn config(upstreams: &[SocketAddr]) -> Config {
     let address = |address: &SocketAddr| format!("http://{address}").parse().expect("an upstream");
     Config {
         listen: any(),
+        tls: None,
         upstreams: upstreams.iter().map(address).collect(),
+        policy: UpstreamPolicy::default(),
+        limits: Limits::default(),
         tcp: Vec::new(),
         admin: Some(AdminConfig { listen: any(), token: None, open: false }),
         faults: Vec::new(),

@@ -83,7 +83,7 @@ async fn endless_headers_and_chunk_sizes_that_lie_end_their_own_connection() {
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx\r\n".into(),
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxxxxx\r\n".into(),
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n".into(),
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n".into(),
     ] {
         let mut client = proxy.connect().await;
         client.try_send(&request).await;
