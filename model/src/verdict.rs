@@ -197,6 +197,7 @@ pub enum Ending {
 /// What becomes of a stream that is resumed with `Last-Event-ID`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ResumeHow")]
 pub enum Resume {
     /// The events that were missed are not replayed.
     #[default]

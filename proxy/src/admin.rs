@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router, middleware};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder};
 
@@ -22,6 +23,7 @@ use crate::observe::Observer;
 use crate::route::Routes;
 use crate::upstream::Upstreams;
 
+mod call;
 mod faults;
 mod guard;
 mod page;
@@ -31,6 +33,7 @@ mod toxiproxy;
 mod upstreams;
 mod watch;
 
+use call::{Call, get};
 pub use faults::FaultView;
 use guard::Guard;
 pub use routes::{ChangedRoute, NewRoute, RouteView};
@@ -65,16 +68,49 @@ pub(crate) async fn serve(
     axum::serve(listener, router(admin, guard)).await
 }
 
+/// Every call that there is, but for the files of the page.
+fn calls() -> Vec<Call> {
+    let own = vec![
+        get("/healthz", async || Json(Health { status: "ok" }), "That it runs").gives::<Health>(),
+        get("/readyz", ready, "Whether it can pass requests on to an upstream").gives::<Health>(),
+        get("/openapi.json", async || Json(document()), "This document").gives::<Value>(),
+    ];
+    let rooms = [
+        faults::calls(),
+        sessions::calls(),
+        watch::calls(),
+        routes::calls(),
+        upstreams::calls(),
+        toxiproxy::calls(),
+    ];
+    own.into_iter().chain(rooms.into_iter().flatten()).collect()
+}
+
+/// The OpenAPI document of the admin API.
+pub fn document() -> Value {
+    call::document(&calls())
+}
+
+/// How it is.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+/// It is ready as long as there is nothing to pass on, or one upstream that was not found missing just
+/// now.
+async fn ready(State(admin): State<Admin>) -> Result<Json<Health>, Refusal> {
+    if admin.upstreams.is_empty() || admin.upstreams.health().any(|(_, is_down)| !is_down) {
+        return Ok(Json(Health { status: "ok" }));
+    }
+    let words = "no upstream can be reached: see GET /upstreams";
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words))
+}
+
 fn router(admin: Admin, guard: Arc<Guard>) -> Router {
-    Router::new()
-        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
-        .merge(faults::routes())
+    call::router(calls())
         .merge(page::routes())
-        .merge(routes::routes())
-        .merge(sessions::routes())
-        .merge(toxiproxy::routes())
-        .merge(upstreams::routes())
-        .merge(watch::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
@@ -98,6 +134,16 @@ pub(crate) struct Refusal {
     error: String,
 }
 
+/// The same, as the API shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Refusal")]
+pub(crate) struct RefusalView {
+    /// Why it was not done, and what to do.
+    error: String,
+    /// The status, again.
+    status: u16,
+}
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into() }
@@ -111,7 +157,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "status": self.status.as_u16() });
+        let body = RefusalView { error: self.error, status: self.status.as_u16() };
         (self.status, Json(body)).into_response()
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use squall_model::fault::FaultId;
@@ -45,7 +46,8 @@ pub(crate) struct Observer {
 }
 
 /// One second, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Second")]
 pub struct SecondView {
     /// When it ended: seconds since the Unix epoch.
     pub at: u64,

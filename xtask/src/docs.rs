@@ -1,10 +1,12 @@
-//! `cargo xtask docs`: the tables of docs/faults.md, from the types that they describe.
+//! `cargo xtask docs`: the tables of docs/faults.md, from the types that they describe, and the admin
+//! API's document.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use squall_model::chance::Chance;
 use squall_model::fault::{Effect, EffectDoc, Family, FieldDoc, catalogue, fields_of};
 use squall_model::scope::Scope;
@@ -214,7 +216,19 @@ pub(crate) fn write() -> Result<()> {
     let page =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let page = renewed(&page)?;
-    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    let document = openapi()?;
+    let path = root().join("docs/openapi.json");
+    fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What `squall schema admin` prints, of this tree.
+fn openapi() -> Result<Vec<u8>> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--package", "squall", "--", "schema", "admin"]);
+    let ran = cargo.current_dir(root()).stderr(Stdio::inherit()).output()?;
+    ensure!(ran.status.success(), "`squall schema admin` has failed");
+    Ok(ran.stdout)
 }
 
 fn path() -> PathBuf {

@@ -67,6 +67,7 @@ pub enum Malformation {
 /// What is wrong with a `requestState` (MCP 2026-07-28, basic/patterns/mrtr).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RequestStateHow")]
 pub enum RequestState {
     /// A character differs, so that its seal is broken.
     #[default]
@@ -89,6 +90,7 @@ pub enum Acknowledgement {
 /// What is wrong with the id of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "EventIdHow")]
 pub enum EventId {
     /// It is missing.
     #[default]

@@ -15,11 +15,14 @@ pub(super) struct Arguments {
 enum Of {
     /// A fault, as files and the admin API take it
     Fault,
+    /// The proxy's admin API, as an OpenAPI document
+    Admin,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let schema = match arguments.of {
-        Of::Fault => squall_model::fault::schema(),
+        Of::Fault => squall_model::fault::schema().to_value(),
+        Of::Admin => squall_proxy::openapi(),
     };
     say(serde_json::to_string_pretty(&schema).map_err(not_started)?);
     Ok(ExitCode::SUCCESS)

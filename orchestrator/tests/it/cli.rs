@@ -13,6 +13,14 @@ use crate::drills::house::{Called, House, house};
 use crate::support::DEADLINE;
 
 #[tokio::test]
+async fn the_admin_apis_document_is_the_one_that_is_committed() {
+    let printed = house().await.call(&["schema", "admin"]).await.stdout;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let committed = std::fs::read_to_string(path).expect("docs/openapi.json");
+    assert!(printed == committed, "run `cargo xtask docs`");
+}
+
+#[tokio::test]
 async fn every_help_page_is_as_it_was() {
     let house = house().await;
     for command in [

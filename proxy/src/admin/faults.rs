@@ -1,18 +1,20 @@
 //! `/faults`: the live faults, added, changed, renewed and removed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_model::fault::{EFFECT_NAMES, Fault, FaultId};
 use squall_model::nearest::nearest;
 
+use super::call::{Call, delete, get, patch, post, put};
 use super::{Admin, Refusal};
 use crate::board::{EditError, LiveFault};
 
@@ -20,12 +22,51 @@ type Answer<T> = Result<T, Refusal>;
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/faults", get(list).post(add).put(apply).delete(clear))
-        .route("/faults/{id}", get(show).put(replace).patch(change).delete(remove))
-        .route("/faults/{id}/lease", post(renew))
-        .route("/schema/fault", get(schema))
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/faults", list, "The live faults, in the order in which they are asked")
+            .gives::<Vec<FaultView>>(),
+        post("/faults", add, "Adds a fault; without an id it is named for its effect")
+            .takes::<NamelessFault>()
+            .with_status(201)
+            .gives::<FaultView>(),
+        put("/faults", apply, "Puts a whole set in the place of all faults, or none of it")
+            .takes::<Vec<Fault>>()
+            .gives::<Vec<FaultView>>(),
+        delete("/faults", clear, "Removes all faults, and frees what waits on them")
+            .gives::<Vec<FaultView>>(),
+        get("/faults/{id}", show, "One fault").gives::<FaultView>(),
+        put("/faults/{id}", replace, "Puts another fault in its place; its counters go on")
+            .takes::<NamelessFault>()
+            .gives::<FaultView>(),
+        patch("/faults/{id}", change, "Changes what a merge patch says of it")
+            .takes_patch::<Value>()
+            .gives::<FaultView>(),
+        delete("/faults/{id}", remove, "Removes a fault, and frees what waits on it")
+            .gives::<FaultView>(),
+        post("/faults/{id}/lease", renew, "Starts its lease again, or one of another length")
+            .takes::<Renewal>()
+            .gives::<FaultView>(),
+        get("/schema/fault", schema, "The JSON Schema of a fault").gives::<Value>(),
+    ]
+}
+
+/// A fault whose id may be left out, as the document describes it.
+struct NamelessFault;
+
+impl JsonSchema for NamelessFault {
+    fn schema_name() -> Cow<'static, str> {
+        "NamelessFault".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Fault::json_schema(generator);
+        let required = schema.get_mut("required").and_then(Value::as_array_mut);
+        if let Some(required) = required {
+            required.retain(|field| field != "id");
+        }
+        schema
+    }
 }
 
 /// The JSON Schema of a fault.
@@ -34,7 +75,8 @@ async fn schema() -> Json<Value> {
 }
 
 /// A live fault as the API shows it: the fault, and what has become of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LiveFault")]
 pub struct FaultView {
     /// The fault, as it was added.
     #[serde(flatten)]
@@ -45,6 +87,7 @@ pub struct FaultView {
     pub hits: u64,
     /// What is left of its lease.
     #[serde(default, with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub time_left: Option<Duration>,
 }
 
@@ -169,10 +212,11 @@ async fn remove(State(admin): State<Admin>, id: Id) -> Answer<Json<FaultView>> {
 }
 
 /// The body of a renewal: `{}` for the fault's own lease, or another.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Renewal {
     #[serde(default, with = "humantime_serde::option")]
+    #[schemars(with = "Option<String>")]
     lease: Option<Duration>,
 }
 

@@ -2,27 +2,39 @@
 
 use std::sync::atomic::Ordering;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::call::{Call, delete, get, patch, post};
 use super::{Admin, Refusal};
 use crate::config::TcpRoute;
 use crate::route::{Route, RouteEdit, RouteError};
 
 type Answer<T> = Result<T, Refusal>;
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/routes", get(list).post(add))
-        .route("/routes/{name}", get(show).patch(change).delete(remove))
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/routes", list, "The TCP routes, by name").gives::<Vec<RouteView>>(),
+        post("/routes", add, "Makes a TCP route")
+            .takes::<NewRoute>()
+            .with_status(201)
+            .gives::<RouteView>(),
+        get("/routes/{name}", show, "One TCP route").gives::<RouteView>(),
+        patch("/routes/{name}", change, "Changes a TCP route; what it carries ends")
+            .takes::<ChangedRoute>()
+            .gives::<RouteView>(),
+        delete("/routes/{name}", remove, "Removes a TCP route, and ends what it carries")
+            .gives::<RouteView>(),
+    ]
 }
 
 /// A TCP route as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Route")]
 pub struct RouteView {
     /// Its name, which faults match as `route`.
     pub name: String,
@@ -56,7 +68,7 @@ impl From<&Route> for RouteView {
 }
 
 /// A route to be made: `{"name": "redis", "listen": "127.0.0.1:6380", "upstream": "127.0.0.1:6379"}`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRoute {
     /// Its name.
@@ -75,7 +87,7 @@ fn yes() -> bool {
 }
 
 /// What is to be changed about a route.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChangedRoute {
     /// Where clients connect.

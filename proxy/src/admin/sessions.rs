@@ -2,24 +2,29 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_model::fault::FaultId;
 use tokio::time::Instant;
 
+use super::call::{Call, get};
 use super::{Admin, Refusal};
 use crate::ledger::{Entry, Life, WayBack};
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new().route("/sessions", get(list)).route("/sessions/{id}", get(show))
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/sessions", list, "The session ledger").queried::<Wanted>().gives::<LedgerView>(),
+        get("/sessions/{id}", show, "One session").gives::<SessionView>(),
+    ]
 }
 
 /// The ledger as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Ledger")]
 pub struct LedgerView {
     /// The sessions, those that were used last first.
     pub sessions: Vec<SessionView>,
@@ -30,7 +35,8 @@ pub struct LedgerView {
 }
 
 /// A session as the API shows it. Times are milliseconds before now, or from one step to the next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Session")]
 pub struct SessionView {
     /// `Mcp-Session-Id`.
     pub id: String,
@@ -72,7 +78,7 @@ pub struct SessionView {
 }
 
 /// What has become of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionState {
     /// It is alive, as far as the wire tells.
@@ -86,8 +92,9 @@ pub enum SessionState {
 }
 
 /// How long each hop of the way back took, in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "WayBack")]
 pub struct HopsView {
     /// From the last success to the first 404.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,7 +138,8 @@ impl HopsView {
 }
 
 /// The GET streams of a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Streams")]
 pub struct StreamsView {
     /// All that were opened.
     pub opened: u64,
@@ -148,9 +156,10 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// How many are wanted: those that were used last.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    /// How many.
     limit: Option<usize>,
 }
 

@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Admin;
+use super::call::{Call, delete, get, patch, post};
 use crate::config::TcpRoute;
 use crate::route::{Route, RouteEdit, RouteError};
 
@@ -22,18 +23,40 @@ mod toxic;
 pub(crate) use toxic::Toxics;
 use toxic::{ToxicEdit, ToxicError};
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/version", get(version))
-        .route("/proxies", get(list).post(create))
-        .route("/populate", post(populate))
-        .route("/reset", post(reset))
-        .route("/proxies/{proxy}", get(show).post(update).patch(update).delete(delete))
-        .route("/proxies/{proxy}/toxics", get(toxics).post(add_toxic))
-        .route(
-            "/proxies/{proxy}/toxics/{toxic}",
-            get(show_toxic).post(update_toxic).patch(update_toxic).delete(delete_toxic),
-        )
+pub(super) fn calls() -> Vec<Call> {
+    const PROXY: &str = "/proxies/{proxy}";
+    const TOXICS: &str = "/proxies/{proxy}/toxics";
+    const TOXIC: &str = "/proxies/{proxy}/toxics/{toxic}";
+    vec![
+        get("/version", version, "Toxiproxy: the version").gives::<Value>(),
+        get("/proxies", list, "Toxiproxy: all proxies, by name").gives::<Map<String, Value>>(),
+        post("/proxies", create, "Toxiproxy: makes a proxy, which is a TCP route")
+            .takes::<ProxyBody>()
+            .with_status(201)
+            .gives::<Value>(),
+        post("/populate", populate, "Toxiproxy: makes proxies that are not there yet")
+            .takes::<Vec<ProxyBody>>()
+            .with_status(201)
+            .gives::<Value>(),
+        post("/reset", reset, "Toxiproxy: enables all proxies and removes all toxics")
+            .with_status(204),
+        get(PROXY, show, "Toxiproxy: one proxy").gives::<Value>(),
+        post(PROXY, update, "Toxiproxy: changes a proxy").takes::<ProxyBody>().gives::<Value>(),
+        patch(PROXY, update, "Toxiproxy: changes a proxy").takes::<ProxyBody>().gives::<Value>(),
+        delete(PROXY, delete_proxy, "Toxiproxy: removes a proxy").with_status(204),
+        get(TOXICS, toxics, "Toxiproxy: the toxics of a proxy").gives::<Vec<Value>>(),
+        post(TOXICS, add_toxic, "Toxiproxy: adds a toxic, which is a fault")
+            .takes::<ToxicEdit>()
+            .gives::<Value>(),
+        get(TOXIC, show_toxic, "Toxiproxy: one toxic").gives::<Value>(),
+        post(TOXIC, update_toxic, "Toxiproxy: changes a toxic")
+            .takes::<ToxicEdit>()
+            .gives::<Value>(),
+        patch(TOXIC, update_toxic, "Toxiproxy: changes a toxic")
+            .takes::<ToxicEdit>()
+            .gives::<Value>(),
+        delete(TOXIC, delete_toxic, "Toxiproxy: removes a toxic").with_status(204),
+    ]
 }
 
 /// A call that was not done, in Toxiproxy's words.
@@ -103,8 +126,9 @@ async fn list(State(admin): State<Admin>) -> Json<Map<String, Value>> {
 }
 
 /// A proxy as clients send it. What they send beyond is ignored: the Go client sends its toxics.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "ToxiproxyProxy")]
 struct ProxyBody {
     name: String,
     listen: String,
@@ -187,7 +211,7 @@ async fn update(State(admin): State<Admin>, Path(proxy): Path<String>, body: Byt
     Ok(Json(view(&admin, &route)).into_response())
 }
 
-async fn delete(State(admin): State<Admin>, Path(proxy): Path<String>) -> Answer {
+async fn delete_proxy(State(admin): State<Admin>, Path(proxy): Path<String>) -> Answer {
     admin.routes.remove(&proxy)?;
     admin.toxics.forget(&proxy, &admin.board);
     Ok(StatusCode::NO_CONTENT.into_response())

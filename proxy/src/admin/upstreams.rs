@@ -1,25 +1,32 @@
 //! `/upstreams`: the replicas, whether each is passed over, and whether it drains.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, patch};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::call::{Call, get, patch};
 use super::{Admin, Refusal};
 use crate::upstream::Upstream;
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new().route("/upstreams", get(list)).route("/upstreams/{number}", patch(change))
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/upstreams", list, "The replicas behind the proxy").gives::<Vec<UpstreamView>>(),
+        patch("/upstreams/{number}", change, "Lets a replica get nothing new, or takes that back")
+            .takes::<Change>()
+            .gives::<UpstreamView>(),
+    ]
 }
 
 /// A replica as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Upstream")]
 pub struct UpstreamView {
     /// Its number, from 1, in the order in which they were given.
     pub number: usize,
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
     pub address: String,
     /// Whether it could not be reached just now, so that requests go elsewhere first.
     pub passed_over: bool,
@@ -50,8 +57,9 @@ async fn list(State(admin): State<Admin>) -> Json<Vec<UpstreamView>> {
 }
 
 /// What may be changed: `{"draining": true}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "UpstreamChange")]
 struct Change {
     draining: bool,
 }

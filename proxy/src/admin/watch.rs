@@ -4,28 +4,48 @@ use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use squall_model::scope::MCP_ROUTE;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Admin;
+use super::call::{Call, get};
 use crate::link::Traffic;
 use crate::metrics::Reading;
 use crate::observe::SecondView;
 
-pub(super) fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/events", get(events))
-        .route("/stats", get(stats))
-        .route("/metrics", get(metrics))
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get(
+            "/events",
+            events,
+            "What happens, live: exchanges, injections, changed faults, seconds",
+        )
+        .gives_text("text/event-stream"),
+        get("/stats", stats, "A figure for each of the last 120 seconds").gives::<Stats>(),
+        get("/metrics", metrics, "For Prometheus, as OpenMetrics")
+            .gives_text("application/openmetrics-text"),
+    ]
+}
+
+/// What happened lately.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Stats {
+    /// The last two minutes, the oldest second first.
+    seconds: Vec<SecondView>,
+    /// Event streams that are open.
+    open_streams: u64,
+    /// HTTP connections that are open.
+    open_connections: u64,
 }
 
 async fn events(State(admin): State<Admin>) -> impl IntoResponse {
@@ -44,13 +64,12 @@ async fn events(State(admin): State<Admin>) -> impl IntoResponse {
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(5)))
 }
 
-async fn stats(State(admin): State<Admin>) -> Json<serde_json::Value> {
-    let seconds: Vec<SecondView> = admin.observer.seconds();
-    Json(json!({
-        "seconds": seconds,
-        "open_streams": admin.observer.open_streams.load(Ordering::Relaxed),
-        "open_connections": admin.observer.traffic.open.load(Ordering::Relaxed),
-    }))
+async fn stats(State(admin): State<Admin>) -> Json<Stats> {
+    Json(Stats {
+        seconds: admin.observer.seconds(),
+        open_streams: admin.observer.open_streams.load(Ordering::Relaxed),
+        open_connections: admin.observer.traffic.open.load(Ordering::Relaxed),
+    })
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -10,7 +10,7 @@ async fn proxy() -> Running {
     run(fixture::config(&[upstream.address]))
 }
 
-async fn ask(proxy: &Running, method: &str, path: &str, headers: &str, body: &str) -> Message {
+pub async fn ask(proxy: &Running, method: &str, path: &str, headers: &str, body: &str) -> Message {
     let mut wire = Wire::connect(proxy.admin_address).await;
     let host =
         if headers.contains("Host:") { "" } else { &format!("Host: {}\r\n", proxy.admin_address) };

@@ -1,6 +1,7 @@
 //! Toxics: what Toxiproxy's clients know of a fault on a TCP route.
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use squall_model::fault::{Fault, FaultId};
@@ -33,8 +34,9 @@ pub(crate) struct Toxic {
 pub(crate) struct Toxics(Mutex<Vec<Toxic>>);
 
 /// A toxic as clients send it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "ToxiproxyToxic")]
 pub(super) struct ToxicEdit {
     name: String,
     #[serde(rename = "type")]
