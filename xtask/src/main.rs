@@ -5,6 +5,7 @@ mod ci;
 mod command;
 mod docs;
 mod engine;
+mod fuzz;
 mod group;
 mod images;
 mod interrupt;
@@ -33,7 +34,7 @@ enum Command {
     /// Runs every test that this machine can run, and names those that it cannot.
     ///
     /// A part that is missing is skipped, unless `SQUALL_REQUIRE` (a comma-separated list, such as
-    /// `python,node,docker,redis,browser`) names it: then it is a failure.
+    /// `python,node,docker,redis,browser,nightly`) names it: then it is a failure.
     Test {
         /// Installs what the tests need first, and starts a Docker engine until they have ended, if
         /// none answers (as root on Debian; elsewhere it says what is missing)
@@ -47,7 +48,7 @@ enum Command {
     /// It needs a Docker engine, Debian's packages and, the first time, root. `compose/.env` then
     /// makes the Compose file use these images.
     Images(images::Arguments),
-    /// Writes what docs/faults.md takes from the types.
+    /// Writes what docs/faults.md takes from the types, and docs/openapi.json.
     Docs,
 }
 

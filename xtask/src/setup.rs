@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::command::{cargo, command, run, succeeds};
 use crate::engine::Engine;
+use crate::fuzz;
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -72,6 +73,12 @@ pub(crate) fn install() {
     }
     if !has_docker() {
         install_packages(&["docker-cli"]); // a part of docker.io before Debian 13
+    }
+    if !fuzz::has_nightly() {
+        eprintln!("installing a nightly compiler");
+        let mut rustup = command("rustup");
+        rustup.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+        report("rustup toolchain install nightly", run(&mut rustup, INSTALL_DEADLINE));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the images that tests use, the workspace's tests, then the peers'.
+//! `cargo xtask test`: the images that tests use, the workspace's tests, the peers', then the fuzz targets.
 
 use std::env;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::command::{cargo, run as run_command};
 use crate::engine::Engine;
 use crate::part::{Part, with_tests};
-use crate::{images, peers, setup};
+use crate::{fuzz, images, peers, setup};
 
 /// A first build of everything on a small machine is within.
 const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -21,6 +21,7 @@ pub(crate) fn run(with_setup: bool) -> Vec<Part> {
     tests.args(["test", "--workspace", "--no-fail-fast"]);
     parts.push(Part::of("workspace", with_tests(run_command(&mut tests, DEADLINE))));
     parts.extend(peers::run_all());
+    parts.extend(fuzz::run_all());
     parts
 }
 

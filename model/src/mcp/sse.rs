@@ -73,7 +73,10 @@ impl Splitter {
             }
             let ends_line = byte == b'\n' || byte == b'\r';
             if ends_line && self.line_is_empty {
-                return self.take_event(byte);
+                match self.take_event(byte) {
+                    Some(event) => return Some(event),
+                    None => break,
+                }
             }
             self.after_cr = byte == b'\r';
             self.line_is_empty = ends_line;
@@ -270,6 +273,19 @@ mod tests {
         splitter.push(b"789\n\nid: 1\n\n");
         assert_eq!(splitter.next_piece(), Some(Piece::Oversized("789\n\n".into())));
         assert_eq!(splitter.next_piece(), Some(Piece::Event("id: 1\n\n".into())));
+    }
+
+    #[test]
+    fn what_waits_for_the_lf_of_its_end_is_held_within_the_limit_too() {
+        let mut splitter = Splitter::new(8);
+        splitter.push(b"id: 1\r\n\r\n");
+        assert_eq!(splitter.next_piece(), Some(Piece::Event("id: 1\r\n\r\n".into())));
+        splitter.push(b"data: 123456\r\n\r");
+        let start = Piece::Oversized("data: 123456\r\n\r".into());
+        assert_eq!(splitter.next_piece(), Some(start));
+        splitter.push(b"\nid: 2\r\n\r\n");
+        assert_eq!(splitter.next_piece(), Some(Piece::Oversized("\n".into())));
+        assert_eq!(splitter.next_piece(), Some(Piece::Event("id: 2\r\n\r\n".into())));
     }
 
     #[test]
