@@ -1,6 +1,8 @@
 //! Peers that mean harm: the proxy goes on, and others are served meanwhile.
 
 use proptest::prelude::*;
+use squall_proxy::Config;
+use squall_proxy::config::Limits;
 
 use crate::fixture::{self, Running, Upstream, by_hand, ok, run};
 use crate::wire::{Message, call, post};
@@ -49,6 +51,57 @@ async fn bodies_are_classified_up_to_64_kib_exactly() {
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{chunks}")).await;
         assert_eq!(client.message().await.expect("an answer").status(), status, "{size} chunked");
     }
+}
+
+#[tokio::test]
+async fn how_much_of_a_body_is_classified_can_be_chosen() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let size = call(1, "x").len();
+    for (classify, status) in [(size, 418), (size - 1, 200), (0, 200)] {
+        let limits = Limits { classify, ..Limits::default() };
+        let proxy = run(Config { limits, ..fixture::config(&[upstream.address]) });
+        proxy
+            .add(r#"{"id":"f","match":{"tool":"x"},"effect":{"http-status":{"status":418}}}"#)
+            .await;
+        let mut client = proxy.connect().await;
+        client.send(post("", &call(1, "x"))).await;
+        assert_eq!(client.message().await.expect("an answer").status(), status, "{classify}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_named_twice_is_none_to_faults() {
+    let upstream = Upstream::answering(ok("{}")).await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy
+        .add(r#"{"id":"f","match":{"session":"a"},"effect":{"http-status":{"status":418}}}"#)
+        .await;
+    let mut client = proxy.connect().await;
+    for (named, status) in [
+        ("Mcp-Session-Id: a\r\n", 418),
+        ("Mcp-Session-Id: a\r\nMcp-Session-Id: a\r\n", 418),
+        ("Mcp-Session-Id: a\r\nMcp-Session-Id: b\r\n", 200),
+    ] {
+        client.send(post(named, &call(1, "x"))).await;
+        assert_eq!(client.message().await.expect("an answer").status(), status, "{named}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_utf8_arrives_as_it_is() {
+    let upstream =
+        Upstream::with(|_: &Message| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe").await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy.add(r#"{"id":"f","match":{"tool":"nobody"},"effect":{"drop":{}}}"#).await;
+    let mut client = proxy.connect().await;
+    let body = b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\xc3\"}";
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.send([head.as_bytes(), body].concat()).await;
+    assert_eq!(client.message().await.expect("an answer").body, b"\xff\xfe");
+    assert_eq!(upstream.request().await.body, body);
 }
 
 #[tokio::test]
