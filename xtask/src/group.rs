@@ -73,6 +73,11 @@ impl Group {
         Ok(Self { leader, pid, ended: watch(pid), is_reaped: false })
     }
 
+    /// The command's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.leader.id()
+    }
+
     /// The command itself, for its pipes.
     pub(crate) fn leader(&mut self) -> &mut Child {
         &mut self.leader

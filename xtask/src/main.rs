@@ -1,5 +1,6 @@
-//! Developer commands: `cargo xtask test`, `ci`, `images` and `docs`.
+//! Developer commands: `cargo xtask test`, `ci`, `images`, `docs` and `bench`.
 
+mod bench;
 mod binary;
 mod ci;
 mod command;
@@ -50,6 +51,9 @@ enum Command {
     Images(images::Arguments),
     /// Writes what docs/faults.md takes from the types, and docs/openapi.json.
     Docs,
+    /// Measures, next to what others do.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Ci => tell(&ci::run()),
         Command::Images(arguments) => build_images(&arguments),
         Command::Docs => write_docs(),
+        Command::Bench(bench) => measure(&bench),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -82,6 +87,12 @@ fn build_images(arguments: &images::Arguments) -> bool {
 
 fn write_docs() -> bool {
     docs::write().inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
+}
+
+fn measure(bench: &bench::Bench) -> bool {
+    let measured = bench::run(bench);
+    interrupt::await_end_if_heard();
+    measured.inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
 }
 
 /// The root of the workspace.
