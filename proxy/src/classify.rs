@@ -219,6 +219,7 @@ async fn hold(mut body: Incoming, limit: usize) -> Result<Held, hyper::Error> {
     let mut trailers = None;
     while data.len() + first.len() <= limit {
         let frame = tokio::select! {
+            biased;
             frame = body.frame() => frame,
             () = &mut deadline => return Ok(Held::part(joined(first, data), body, exact)),
         };

@@ -57,7 +57,7 @@ async fn speak(
     let stream = match &proxying.tls {
         None => Either::Left(socket),
         Some(tls) => {
-            let handshake = tokio::time::timeout(patience, tls.accept(socket));
+            let handshake = Box::pin(tokio::time::timeout(patience, tls.accept(socket)));
             tokio::select! {
                 stream = handshake => Either::Right(Box::new(stream??)),
                 () = shutdown.cancelled() => return Ok(()),
@@ -77,6 +77,7 @@ async fn speak(
         .initial_connection_window_size(CONNECTION_WINDOW);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
+        biased;
         served = connection.as_mut() => return served,
         () = dawdles(&link, patience) => return Err("the head of a request did not end".into()),
         () = shutdown.cancelled() => {}
@@ -137,6 +138,7 @@ impl Faults<'_> {
                 link.stall(false);
             }
             tokio::select! {
+                biased;
                 ended = &mut connection => return Some(ended),
                 Ok(()) = changes.changed() => {}
             }

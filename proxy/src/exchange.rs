@@ -104,7 +104,7 @@ impl Passing<'_> {
             let response = proxying.expired(exchange, &fault);
             touched.push(fault);
             proxying.lose(entry, link);
-            Body::Held(body).discard().await;
+            Box::pin(Body::Held(body).discard()).await;
             return Ok(Passed::answer(response));
         }
         exchange.goes_to(proxying.upstreams.first(home), &proxying.upstreams);
@@ -113,7 +113,7 @@ impl Passing<'_> {
         let changes = match carrying.exchange(decisions).await {
             Course::Forward(changes) => changes,
             Course::Answer(response) => {
-                Body::Held(body).discard().await;
+                Box::pin(Body::Held(body).discard()).await;
                 return Ok(Passed::Answer(response));
             }
             Course::Abort => return Err(Aborted::ByFault),
@@ -126,9 +126,7 @@ impl Passing<'_> {
             && let Some(copy) = body.copy()
         {
             let request = for_upstream(parts.clone(), Body::Held(copy));
-            if let Ok((_, first)) = proxying.upstreams.send(&link.pool, upstream, request).await {
-                carry::execute(first).await;
-            }
+            Box::pin(proxying.deliver(link, upstream, request)).await;
         }
         let request = for_upstream(parts, Body::Held(body));
         let sent = proxying.upstreams.send(&link.pool, upstream, request).await;
@@ -157,7 +155,7 @@ async fn answer(
     let mut carrying = proxying.carrying(&exchange, link, touched);
     if decisions.iter().any(|decision| decision.verdict.is_final()) {
         // The client shall not get it, but the server shall have executed the request.
-        carry::execute(response).await;
+        Box::pin(carry::execute(response)).await;
         return match carrying.exchange(decisions).await {
             Course::Answer(response) => Ok(*response),
             Course::Forward(_) | Course::Abort => Err(Aborted::ByFault),
@@ -206,6 +204,13 @@ impl Proxying {
             return Vec::new();
         }
         self.board.decide_exchange(&exchange.subject(direction), exchange.key)
+    }
+
+    /// Lets the server execute a request whose answer nobody gets.
+    async fn deliver(&self, link: &Link, upstream: usize, request: Box<Request<Body>>) {
+        if let Ok((_, answer)) = self.upstreams.send(&link.pool, upstream, request).await {
+            carry::execute(answer).await;
+        }
     }
 
     fn carrying<'a>(
@@ -345,10 +350,10 @@ fn no_tunnel() -> Response<Body> {
 }
 
 /// The request as it goes out on another connection.
-fn for_upstream(mut parts: Parts, body: Body) -> Request<Body> {
+fn for_upstream(mut parts: Parts, body: Body) -> Box<Request<Body>> {
     strip_hop_by_hop(&mut parts.headers);
     to_origin_form(&mut parts);
-    Request::from_parts(parts, body)
+    Box::new(Request::from_parts(parts, body))
 }
 
 /// HTTP/2 lets a client split `Cookie`, which others would take for several (RFC 9113, section
@@ -376,10 +381,18 @@ fn to_origin_form(parts: &mut Parts) {
     }
 }
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// What belongs to one connection only.
+static HOP_BY_HOP: [HeaderName; 6] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
+
 /// Removes what belongs to one connection only (RFC 9110, section 7.6.1).
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    // Most messages have none of it, and looking for each would take longer.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -395,9 +408,6 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Where a message has both, this one counts (RFC 9112, section 6.3).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
-    }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
     }
     // Trailers are passed on, so the wish for them is too (RFC 9110, section 10.1.4).
     let wants_trailers = headers.get_all(TE).iter().any(|value| {

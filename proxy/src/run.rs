@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use squall_model::fault::FaultId;
 use squall_model::scope::MCP_ROUTE;
@@ -290,6 +291,7 @@ async fn carry_traffic(
         delay: Delay::start()?,
     });
     let connections = TaskTracker::new();
+    connections.spawn(beat(shutdown.clone()));
     let mut door = Door {
         listener: Some(listener),
         board: proxying.board.clone(),
@@ -308,6 +310,18 @@ async fn carry_traffic(
     connections.close();
     connections.wait().await;
     Ok(())
+}
+
+/// Ticks until the end. With a timer that is due soon, a later one need not wake the thread to be heard
+/// of: each exchange makes one, and that wake-up would be a call of the system.
+async fn beat(shutdown: CancellationToken) {
+    let mut beats = tokio::time::interval(Duration::from_secs(1));
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            _ = beats.tick() => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
 }
 
 async fn keep_house(

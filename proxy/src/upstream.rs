@@ -163,26 +163,40 @@ impl Upstreams {
         &self,
         pool: &Pool,
         first: usize,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         let host = request.headers().get(HOST).cloned();
         let is_up = self.list.get(first).is_some_and(|upstream| !self.is_down(upstream));
-        let (mut failure, mut request, tried) = if is_up {
-            match self.send_to(pool, first, host.as_ref(), request).await {
-                Ok(response) => return Ok((first, response)),
-                Err(Attempt::Failed(error)) => return Err(error),
-                Err(Attempt::Unsent(error, unsent)) => (error, *unsent, Some(first)),
+        if !is_up {
+            let unsent = (UpstreamError::Refused, request);
+            return Box::pin(self.send_elsewhere(pool, first, host, unsent, None)).await;
+        }
+        match self.send_to(pool, first, host.as_ref(), request).await {
+            Ok(response) => Ok((first, response)),
+            Err(Attempt::Failed(error)) => Err(error),
+            Err(Attempt::Unsent(error, unsent)) => {
+                let unsent = (error, unsent);
+                Box::pin(self.send_elsewhere(pool, first, host, unsent, Some(first))).await
             }
-        } else {
-            (UpstreamError::Refused, request, None)
-        };
+        }
+    }
+
+    /// Goes through the upstreams from `first` on, but for the one that was tried.
+    async fn send_elsewhere(
+        &self,
+        pool: &Pool,
+        first: usize,
+        host: Option<HeaderValue>,
+        (mut failure, mut request): (UpstreamError, Box<Request<Body>>),
+        tried: Option<usize>,
+    ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         for number in self.candidates(first).into_iter().filter(|number| Some(*number) != tried) {
             match self.send_to(pool, number, host.as_ref(), request).await {
                 Ok(response) => return Ok((number, response)),
                 Err(Attempt::Failed(error)) => return Err(error),
                 Err(Attempt::Unsent(error, unsent)) => {
                     failure = error;
-                    request = *unsent;
+                    request = unsent;
                 }
             }
         }
@@ -205,20 +219,21 @@ impl Upstreams {
         pool: &Pool,
         number: usize,
         host: Option<&HeaderValue>,
-        mut request: Request<Body>,
+        mut request: Box<Request<Body>>,
     ) -> Result<Response<Incoming>, Attempt> {
         let upstream = &self.list[number];
         upstream.call(host, &mut request);
         if let Some(sender) = pool.take(number).await {
             match pool.exchange(number, sender, request).await {
                 // The idle connection was stale: a new one is no second attempt.
-                Err(Attempt::Unsent(_, unsent)) => request = *unsent,
+                Err(Attempt::Unsent(_, unsent)) => request = unsent,
                 outcome => return outcome,
             }
         }
-        match self.dial(pool, number).await {
+        // It is large, and rare.
+        match Box::pin(self.dial(pool, number)).await {
             Ok(sender) => pool.exchange(number, sender, request).await,
-            Err(error) => Err(Attempt::Unsent(error, Box::new(request))),
+            Err(error) => Err(Attempt::Unsent(error, request)),
         }
     }
 
@@ -303,9 +318,9 @@ impl Pool {
         &self,
         number: usize,
         mut sender: Sender,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
     ) -> Result<Response<Incoming>, Attempt> {
-        match sender.send(request).await {
+        match sender.send(*request).await {
             // Nobody asked for another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Attempt::Failed(UpstreamError::Invalid))

@@ -85,8 +85,9 @@ impl<'a> Envelope<'a> {
             let raw: Vec<&RawValue> = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
             raw.into_iter().map(Message::peek).collect::<Result<_, _>>().map(Self::Batch)
         } else {
-            let raw: &RawValue = serde_json::from_slice(body).map_err(PeekError::NotJson)?;
-            Message::peek(raw).map(Self::Single)
+            let outline = serde_json::from_slice(body);
+            let outline = outline.map_err(|error| PeekError::of(body, error))?;
+            Message::outlined(outline).map(Self::Single)
         }
     }
 
@@ -99,14 +100,34 @@ impl<'a> Envelope<'a> {
     }
 }
 
+impl PeekError {
+    /// Tells what is no JSON from what is no message, also where it is neither.
+    fn of(body: &[u8], error: serde_json::Error) -> Self {
+        match serde_json::from_slice::<&RawValue>(body) {
+            Ok(_) => Self::NotJsonRpc(error),
+            Err(error) => Self::NotJson(error),
+        }
+    }
+}
+
+/// A text, borrowed where nothing in it is escaped. (An `Option<Cow<str>>` is never borrowed.)
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    fn of(text: Option<Self>) -> Option<Cow<'a, str>> {
+        text.map(|Self(text)| text)
+    }
+}
+
 #[derive(Deserialize)]
 struct Outline<'a> {
     #[serde(borrow, default)]
-    jsonrpc: Option<Cow<'a, str>>,
+    jsonrpc: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
+    method: Option<Text<'a>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -123,11 +144,11 @@ fn present<'de, D: serde::Deserializer<'de>>(raw: D) -> Result<Option<&'de RawVa
 #[derive(Default, Deserialize)]
 struct Params<'a> {
     #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
+    name: Option<Text<'a>>,
     #[serde(borrow, default)]
-    uri: Option<Cow<'a, str>>,
+    uri: Option<Text<'a>>,
     #[serde(borrow, default, rename = "protocolVersion")]
-    protocol_version: Option<Cow<'a, str>>,
+    protocol_version: Option<Text<'a>>,
     #[serde(borrow, default, rename = "clientInfo")]
     client_info: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
@@ -137,9 +158,9 @@ struct Params<'a> {
 #[derive(Deserialize)]
 struct Meta<'a> {
     #[serde(borrow, default)]
-    traceparent: Option<Cow<'a, str>>,
+    traceparent: Option<Text<'a>>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
-    protocol_version: Option<Cow<'a, str>>,
+    protocol_version: Option<Text<'a>>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
     client_info: Option<&'a RawValue>,
 }
@@ -167,9 +188,11 @@ impl<'a> Message<'a> {
 
     /// Reads the outline of one message.
     pub fn peek(raw: &'a RawValue) -> Result<Self, PeekError> {
-        let outline: Outline<'a> =
-            serde_json::from_str(raw.get()).map_err(PeekError::NotJsonRpc)?;
-        if outline.jsonrpc.as_deref() != Some("2.0") {
+        Self::outlined(serde_json::from_str(raw.get()).map_err(PeekError::NotJsonRpc)?)
+    }
+
+    fn outlined(outline: Outline<'a>) -> Result<Self, PeekError> {
+        if outline.jsonrpc.is_none_or(|version| version.0 != "2.0") {
             return Err(PeekError::NotVersion2);
         }
         let kind = match (&outline.method, outline.result, outline.error) {
@@ -185,20 +208,20 @@ impl<'a> Message<'a> {
         let meta: Option<Meta<'a>> =
             params.meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let (traceparent, meta_version, meta_client) = meta.map_or((None, None, None), |meta| {
-            (meta.traceparent, meta.protocol_version, meta.client_info)
+            (meta.traceparent, Text::of(meta.protocol_version), meta.client_info)
         });
         let error: Option<ErrorOutline> =
             outline.error.and_then(|raw| serde_json::from_str(raw.get()).ok());
         Ok(Self {
             kind,
             id: outline.id,
-            method: outline.method,
+            method: Text::of(outline.method),
             params: outline.params,
-            name: params.name.or(params.uri),
-            protocol_version: params.protocol_version,
+            name: Text::of(params.name.or(params.uri)),
+            protocol_version: Text::of(params.protocol_version),
             meta_version,
             client_info: params.client_info.or(meta_client),
-            operation: traceparent.and_then(|text| OperationId::from_traceparent(&text)),
+            operation: traceparent.and_then(|text| OperationId::from_traceparent(&text.0)),
             error_code: error.map(|error| error.code),
         })
     }
@@ -224,6 +247,18 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":""}}"#, Kind::Error),
         ] {
             assert_eq!(peek(body).kind, kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_what_is_no_message() {
+        for body in ["", "{", r#"{"jsonrpc":5,"#, r#"{"jsonrpc":"2.0"} x"#, "\u{0}"] {
+            let error = Envelope::peek(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, PeekError::NotJson(_)), "{body}: {error:?}");
+        }
+        for body in ["7", "null", r#"{"jsonrpc":5}"#, r#"[{"method":[]}]"#] {
+            let error = Envelope::peek(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, PeekError::NotJsonRpc(_)), "{body}: {error:?}");
         }
     }
 

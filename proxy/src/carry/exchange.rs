@@ -81,7 +81,7 @@ impl Changes {
             None => body,
         };
         match self.hold_back {
-            Some(fault) => body.hold_back(&fault).await,
+            Some(fault) => Box::pin(body.hold_back(&fault)).await,
             None => body,
         }
     }
@@ -94,6 +94,13 @@ impl Carrying<'_> {
         &mut self,
         decisions: Vec<Decision<ExchangeVerdict>>,
     ) -> Course<Changes> {
+        if decisions.is_empty() {
+            return Course::Forward(Changes::default());
+        }
+        Box::pin(self.carry_out(decisions)).await
+    }
+
+    async fn carry_out(&mut self, decisions: Vec<Decision<ExchangeVerdict>>) -> Course<Changes> {
         let mut changes = Changes::default();
         for Decision { fault, verdict } in decisions {
             if verdict.is_final() {

@@ -53,6 +53,10 @@ impl Carrying<'_> {
         if !is_json || !self.proxying.board.snapshot().acts_on_messages() {
             return Course::Forward(body);
         }
+        Box::pin(self.whole_answer(head, body)).await
+    }
+
+    async fn whole_answer(&mut self, head: &mut response::Parts, body: Body) -> Course<Body> {
         let body = match body.read(ANSWER_LIMIT).await {
             Ok(whole) => whole,
             Err(body) => return Course::Forward(body),
