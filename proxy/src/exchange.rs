@@ -409,6 +409,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
+    for name in &HOP_BY_HOP {
+        if name != TE {
+            headers.remove(name);
+        }
+    }
     // Trailers are passed on, so the wish for them is too (RFC 9110, section 10.1.4).
     let wants_trailers = headers.get_all(TE).iter().any(|value| {
         value.to_str().is_ok_and(|list| {
