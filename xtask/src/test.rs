@@ -10,8 +10,8 @@ use crate::engine::Engine;
 use crate::part::{Part, with_tests};
 use crate::{fuzz, images, peers, setup};
 
-/// A first build of everything on a small machine is within.
-const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
+/// A first build of everything on a small machine is within. CI has to end by itself to say what failed.
+const DEADLINE: Duration = Duration::from_secs(45 * 60);
 
 /// Runs everything. The engine is there to the end.
 pub(crate) fn run(with_setup: bool) -> Vec<Part> {

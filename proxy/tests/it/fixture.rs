@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::wire::{Message, Wire};
+use crate::wire::{DEADLINE, Message, Wire};
 
 pub fn fault(json: &str) -> Fault {
     serde_json::from_str(json).expect(json)
@@ -128,7 +128,10 @@ impl Upstream {
 
     /// The next request that came in.
     pub async fn request(&self) -> Message {
-        self.requests.lock().await.recv().await.expect("the upstream runs")
+        tokio::time::timeout(DEADLINE, self.requests.lock().await.recv())
+            .await
+            .expect("a request within the deadline")
+            .expect("the upstream runs")
     }
 
     /// How many requests came in that nobody has looked at.
@@ -138,7 +141,7 @@ impl Upstream {
 }
 
 /// An upstream whose connections the test itself serves.
-pub async fn by_hand() -> (SocketAddr, mpsc::UnboundedReceiver<Wire>) {
+pub async fn by_hand() -> (SocketAddr, Connections) {
     let listener = TcpListener::bind(any()).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -149,7 +152,24 @@ pub async fn by_hand() -> (SocketAddr, mpsc::UnboundedReceiver<Wire>) {
             }
         }
     });
-    (address, receiver)
+    (address, Connections(receiver))
+}
+
+/// The connections that a server by hand was given, oldest first.
+pub struct Connections(mpsc::UnboundedReceiver<Wire>);
+
+impl Connections {
+    /// The next, waited for as long as a test may wait.
+    pub async fn recv(&mut self) -> Option<Wire> {
+        tokio::time::timeout(DEADLINE, self.0.recv())
+            .await
+            .expect("a connection within the deadline")
+    }
+
+    /// The next, if it is there.
+    pub fn try_recv(&mut self) -> Option<Wire> {
+        self.0.try_recv().ok()
+    }
 }
 
 pub fn ok(body: &str) -> String {

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use squall_proxy::client::{ChangedRoute, NewRoute};
 use tokio::net::TcpStream;
 
-use crate::fixture::{self, Running, by_hand, run};
+use crate::fixture::{self, Connections, Running, by_hand, run};
 use crate::wire::{End, Wire};
 
 /// A proxy with one route, and where it leads.
-async fn route() -> (Running, SocketAddr, tokio::sync::mpsc::UnboundedReceiver<Wire>) {
+async fn route() -> (Running, SocketAddr, Connections) {
     let (upstream, connections) = by_hand().await;
     let proxy = run(fixture::config(&[]));
     let route = NewRoute {
