@@ -150,6 +150,11 @@ fn is_yes(enabled: &bool) -> bool {
 }
 
 impl Fault {
+    /// Which way the traffic flows that it acts on.
+    pub fn direction(&self) -> Direction {
+        self.scope.direction.unwrap_or_else(|| self.effect.acts().direction())
+    }
+
     /// Whether the subject is one that this fault may act on. Chance is not asked yet.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         let effect = self.effect.acts();

@@ -25,6 +25,12 @@ impl Glob {
     pub fn matches(&self, text: &str) -> bool {
         self.0.matches(text)
     }
+
+    /// The only text that fits, if there is only one.
+    fn only(&self) -> Option<String> {
+        let pattern = self.0.to_string();
+        (!pattern.contains(['*', '?'])).then_some(pattern)
+    }
 }
 
 impl From<String> for Glob {
@@ -260,6 +266,16 @@ impl Scope {
     /// tool, session, or header.
     pub fn needs_an_exchange(&self) -> bool {
         *self != Self { route: self.route.clone(), ..Self::default() }
+    }
+
+    /// What one of the messages has to be called, if only one name will do.
+    pub fn only_name(&self) -> Option<String> {
+        self.tool.as_ref().or(self.prompt.as_ref()).or(self.resource.as_ref())?.only()
+    }
+
+    /// The method that one of the messages has to have, if only one will do.
+    pub fn only_method(&self) -> Option<String> {
+        self.method.as_ref()?.only()
     }
 
     fn fits_messages(&self, messages: &[MessageSubject<'_>]) -> bool {

@@ -18,6 +18,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod glance;
+
+use glance::{Entry, Glance};
+
 /// How many faults may be live at once.
 const MOST_FAULTS: usize = 10_000;
 
@@ -196,22 +200,23 @@ impl LiveFault {
 pub(crate) struct Snapshot {
     all: Vec<Arc<LiveFault>>,
     connection: Vec<Arc<LiveFault>>,
-    exchange: Vec<Arc<LiveFault>>,
-    message: Vec<Arc<LiveFault>>,
+    exchange: Vec<Entry>,
+    message: Vec<Entry>,
     wants_event_ids: bool,
 }
 
 impl Snapshot {
     fn new(all: Vec<Arc<LiveFault>>, now: Instant) -> Self {
         let of = |moment| {
-            let acts_then =
-                |live: &&Arc<LiveFault>| live.acts_at(now) && live.fault.effect.moment() == moment;
-            all.iter().filter(acts_then).cloned().collect()
+            let acts_then = move |live: &&Arc<LiveFault>| {
+                live.acts_at(now) && live.fault.effect.moment() == moment
+            };
+            all.iter().filter(acts_then).cloned()
         };
         Self {
-            connection: of(Moment::Connection),
-            exchange: of(Moment::Exchange),
-            message: of(Moment::Message),
+            connection: of(Moment::Connection).collect(),
+            exchange: of(Moment::Exchange).map(Entry::new).collect(),
+            message: of(Moment::Message).map(Entry::new).collect(),
             wants_event_ids: all.iter().any(|live| live.fault.effect.resumes_others()),
             all,
         }
@@ -507,14 +512,19 @@ impl Board {
     /// it is the last.
     fn decide<V>(
         &self,
-        faults: &[Arc<LiveFault>],
+        faults: &[Entry],
         subject: &Subject<'_>,
         key: DrawKey,
         of_moment: impl Fn(Verdict) -> Option<(bool, V)>,
     ) -> Vec<Decision<V>> {
         let mut decisions = Vec::new();
+        if faults.is_empty() {
+            return decisions;
+        }
+        let glance = Glance::of(subject);
+        let worth_asking = faults.iter().filter(|entry| glance.may_fit(entry));
         let fits = |live: &&Arc<LiveFault>| live.fault.matches(subject) && !live.spares(subject);
-        for live in faults.iter().filter(fits) {
+        for live in worth_asking.map(|entry| &entry.live).filter(fits) {
             let Some((fault, verdict)) = live.decide(self.seed, key) else { continue };
             if let Some((is_last, verdict)) = of_moment(verdict) {
                 decisions.push(Decision { fault, verdict });
