@@ -292,4 +292,10 @@ pub enum ReplyBody {
         /// Anything more.
         data: Option<serde_json::Value>,
     },
+    /// The error of a server that does not speak the version that the request asks for (MCP 2026-07-28,
+    /// basic/versioning).
+    UnsupportedVersion {
+        /// What it claims to speak.
+        supported: Vec<String>,
+    },
 }

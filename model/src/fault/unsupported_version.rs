@@ -3,7 +3,6 @@
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::Act;
 use crate::chance::Draw;
@@ -33,11 +32,7 @@ impl Act for UnsupportedVersion {
         Verdict::Exchange(ExchangeVerdict::Reply(Reply {
             status: StatusCode::BAD_REQUEST,
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: ReplyBody::JsonRpcError {
-                code: -32022,
-                message: "Unsupported protocol version".to_owned(),
-                data: Some(json!({ "supported": self.supported, "requested": "2026-07-28" })),
-            },
+            body: ReplyBody::UnsupportedVersion { supported: self.supported.clone() },
         }))
     }
 }

@@ -28,6 +28,14 @@ pub(super) fn reply(reply: &Reply, exchange: &Exchange) -> Response<Body> {
         ReplyBody::JsonRpcError { code, message, data } => {
             jsonrpc_error(exchange, *code, message, data.as_ref())
         }
+        ReplyBody::UnsupportedVersion { supported } => {
+            let mut data = json!({ "supported": supported });
+            let asked = exchange.headers.get(header::PROTOCOL_VERSION);
+            if let Some(asked) = asked.and_then(|version| version.to_str().ok()) {
+                data["requested"] = asked.into();
+            }
+            jsonrpc_error(exchange, -32022, "Unsupported protocol version", Some(&data))
+        }
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = reply.status;

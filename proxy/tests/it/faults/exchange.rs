@@ -1,5 +1,7 @@
 //! Effects on one HTTP request, or on its answer.
 
+use squall_model::fault::Fault;
+
 use super::{Scene, events, result};
 use crate::fixture::{self, by_hand, ok, run};
 use crate::wire::{End, call, post};
@@ -30,6 +32,18 @@ async fn redirect_sends_the_client_elsewhere() {
     let answer = scene.call().await;
     assert_eq!((answer.status(), answer.header("location")), (307, Some("http://elsewhere/mcp")));
     assert_eq!(scene.upstream.unseen().await, 0);
+}
+
+#[test]
+fn a_redirect_that_sends_nobody_elsewhere_is_refused() {
+    let redirect = |status| {
+        format!(r#"{{"id":"f","effect":{{"redirect":{{"location":"/","status":{status}}}}}}}"#)
+    };
+    for status in [299, 400] {
+        let error = serde_json::from_str::<Fault>(&redirect(status)).expect_err("no redirection");
+        assert!(error.to_string().contains("300 to 399"), "{error}");
+    }
+    assert!(serde_json::from_str::<Fault>(&redirect(308)).is_ok());
 }
 
 #[tokio::test]

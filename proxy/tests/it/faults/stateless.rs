@@ -43,6 +43,9 @@ async fn unsupported_version_is_the_error_that_the_specification_asks_for() {
     });
     assert_eq!((answer.status(), answer.json()), (400, expected));
     assert_eq!(scene.upstream.unseen().await, 0);
+    let other = HEADERS.replace("2026-07-28", "2027-01-01");
+    let asked = &scene.ask(&other, &call(8, "x")).await.json()["error"]["data"]["requested"];
+    assert_eq!(asked, "2027-01-01");
 }
 
 const ACKNOWLEDGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"notifications":{"toolsListChanged":true}}}"#;
