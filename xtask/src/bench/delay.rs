@@ -1,8 +1,8 @@
-//! How exact a latency fault is: 50 requests wait at once, each for 50 ms.
+//! How exact a latency fault is: up to 50 requests wait at once, each for 50 ms, and one a millisecond
+//! begins.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ use tokio::time::Instant;
 use super::figures::{Figures, median, quantile};
 use super::stand::{DELAYED, DIRECT, SQUALL, Stand};
 
-const WAITING: usize = 50;
+const WAITING: u32 = 50;
 const DELAY_MS: f64 = 50.0;
+const DELAY: Duration = Duration::from_millis(50);
+/// How far apart they begin.
+const APART: Duration = Duration::from_millis(1);
 
 pub(super) fn measure(stand: &Stand, rounds: u32) -> Result<Vec<Figures>> {
     let names = ["1 at once", "50 at once"];
@@ -24,8 +27,9 @@ pub(super) fn measure(stand: &Stand, rounds: u32) -> Result<Vec<Figures>> {
         let plain =
             stand.targets.iter().find(|target| target.name == SQUALL).context("no squall")?;
         for _ in 0..rounds {
-            let without = median(&ask(plain.address, count)?);
-            let with = ask(stand.delayed.address, count)?;
+            // What has rested wakes up slowly, with and without a fault.
+            let without = median(&ask(plain.address, count, DELAY)?);
+            let with = ask(stand.delayed.address, count, Duration::ZERO)?;
             let early = with.iter().filter(|took| **took < DELAY_MS).count();
             ensure!(early == 0, "{DELAYED}: {early} answers came early");
             let beyond: Vec<f64> = with.iter().map(|took| took - DELAY_MS - without).collect();
@@ -37,14 +41,11 @@ pub(super) fn measure(stand: &Stand, rounds: u32) -> Result<Vec<Figures>> {
     Ok(all)
 }
 
-/// How long each of so many calls takes that are made at once, in milliseconds; several times each.
-fn ask(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
-    let start = Arc::new(Barrier::new(count));
+/// How long each of the calls of so many clients takes, in milliseconds; several times each, with a
+/// rest in between.
+fn ask(address: SocketAddr, count: u32, rest: Duration) -> Result<Vec<f64>> {
     let askers: Vec<_> = (0..count)
-        .map(|_| {
-            let start = start.clone();
-            thread::spawn(move || one(address, &start))
-        })
+        .map(|number| thread::spawn(move || one(address, APART * number, rest)))
         .collect();
     let mut took = Vec::new();
     for asker in askers {
@@ -53,7 +54,7 @@ fn ask(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
     Ok(took)
 }
 
-fn one(address: SocketAddr, start: &Barrier) -> Result<Vec<f64>> {
+fn one(address: SocketAddr, begin: Duration, rest: Duration) -> Result<Vec<f64>> {
     const TIMES: usize = 10;
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -65,8 +66,9 @@ fn one(address: SocketAddr, start: &Barrier) -> Result<Vec<f64>> {
     );
     let mut took = Vec::new();
     let mut answer = [0; 4096];
+    wait(begin);
     for time in 0..=TIMES {
-        start.wait();
+        wait(rest);
         let asked = Instant::now();
         stream.write_all(request.as_bytes())?;
         let read = stream.read(&mut answer)?;
@@ -77,4 +79,12 @@ fn one(address: SocketAddr, start: &Barrier) -> Result<Vec<f64>> {
         }
     }
     Ok(took)
+}
+
+fn wait(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    {
+        thread::park_timeout(left);
+    }
 }
