@@ -46,6 +46,8 @@ pub struct Message<'a> {
     pub client_info: Option<&'a RawValue>,
     /// The trace id of `params._meta.traceparent`.
     pub operation: Option<OperationId>,
+    /// The result of a response, or the object of an error, as it was written.
+    pub answer: Option<&'a RawValue>,
     /// The error's code, of an error.
     pub error_code: Option<i64>,
 }
@@ -222,6 +224,7 @@ impl<'a> Message<'a> {
             meta_version,
             client_info: params.client_info.or(meta_client),
             operation: traceparent.and_then(|text| OperationId::from_traceparent(&text.0)),
+            answer: outline.result.or(outline.error),
             error_code: error.map(|error| error.code),
         })
     }

@@ -20,6 +20,9 @@ pub enum ProtocolVersion {
     V2025_11_25,
 }
 
+/// The version of the stateless era that Squall speaks.
+pub const STATELESS: &str = "2026-07-28";
+
 /// How sessions work in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -58,7 +61,7 @@ impl ProtocolVersion {
 impl Era {
     /// The era of a version by its date, known to Squall or not. Dates sort as text.
     pub fn of(version: &str) -> Self {
-        if version < "2026-07-28" { Self::Session } else { Self::Stateless }
+        if version < STATELESS { Self::Session } else { Self::Stateless }
     }
 }
 
