@@ -3,6 +3,7 @@
 mod envelope;
 mod redis;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,18 +12,72 @@ use serde_json::value::RawValue;
 use squall_model::mcp::sse;
 
 pub(crate) use self::redis::RedisBus;
+use crate::in_flight::InFlight;
+use crate::pending::{ClientAnswer, Pending};
 use crate::redis_link::LinkError;
 use crate::store::SessionId;
 use crate::streams::{EventStream, OpenError, Streams};
 
 /// Who a notification is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Target {
     /// Every open stream.
     All,
     /// The stream of one session.
     Session(SessionId),
+    /// The streams of those who subscribed to that resource.
+    Subscribers(String),
+}
+
+/// What concerns a session and may be the business of another replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SessionNews {
+    /// Its client answered a request of the server's.
+    Answer { request: String, answer: ClientAnswer },
+    /// Its client does not want an answer any more: the request's id as it was written.
+    Cancel { request: String },
+    /// It subscribed to a resource.
+    Subscribe { uri: String },
+    /// It does not any more.
+    Unsubscribe { uri: String },
+}
+
+/// What a replica has of its sessions that such news concern.
+pub(crate) struct Desk {
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) pending: Pending,
+    pub(crate) in_flight: InFlight,
+}
+
+impl Desk {
+    pub(crate) fn new(streams: &Arc<Streams>) -> Arc<Self> {
+        let replica = RandomState::new().hash_one("desk");
+        Arc::new(Self {
+            streams: Arc::clone(streams),
+            pending: Pending::new(replica),
+            in_flight: InFlight::default(),
+        })
+    }
+
+    /// Acts on news, and says whether they were this replica's business and nobody else's.
+    fn hear(&self, session: SessionId, news: &SessionNews) -> bool {
+        match news {
+            SessionNews::Answer { request, answer } => {
+                self.pending.deliver(session, request, answer.clone())
+            }
+            SessionNews::Cancel { request } => self.in_flight.cancel(session, request),
+            SessionNews::Subscribe { uri } => {
+                self.streams.subscribe(session, std::slice::from_ref(uri));
+                false
+            }
+            SessionNews::Unsubscribe { uri } => {
+                self.streams.unsubscribe(session, uri);
+                false
+            }
+        }
+    }
 }
 
 /// How far a notification came.
@@ -65,7 +120,7 @@ pub(crate) enum StreamError {
 /// Where notifications go.
 pub(crate) enum Bus {
     /// To the streams of this process.
-    Local(Arc<Streams>),
+    Local(Arc<Desk>),
     /// To the streams of all replicas that share a Redis.
     Redis(Arc<RedisBus>),
 }
@@ -82,7 +137,7 @@ impl Bus {
     /// Opens the stream of a session; one that it has on another replica ends.
     pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
         match self {
-            Self::Local(streams) => Ok(streams.open(session)?),
+            Self::Local(desk) => Ok(desk.streams.open(session)?),
             Self::Redis(bus) => bus.open(session).await,
         }
     }
@@ -94,21 +149,39 @@ impl Bus {
         message: &RawValue,
     ) -> Result<Reach, PublishError> {
         match self {
-            Self::Local(streams) => {
-                let reached = deliver(streams, target, message);
+            Self::Local(desk) => {
+                let reached = deliver(&desk.streams, &target, message);
                 Ok(Reach { streams: reached, replicas: 1 })
             }
             Self::Redis(bus) => bus.publish(target, message).await,
         }
     }
+
+    /// Takes news of a session to the replica whose business they are.
+    pub(crate) async fn spread(
+        &self,
+        session: SessionId,
+        news: &SessionNews,
+    ) -> Result<(), PublishError> {
+        match self {
+            Self::Local(desk) => {
+                desk.hear(session, news);
+                Ok(())
+            }
+            Self::Redis(bus) => bus.spread(session, news).await,
+        }
+    }
 }
 
 /// Pushes a message to the streams of this process that it is for, and says how many took it.
-fn deliver(streams: &Streams, target: Target, message: &RawValue) -> usize {
+fn deliver(streams: &Streams, target: &Target, message: &RawValue) -> usize {
     let event = event(message);
     match target {
-        Target::All => streams.push_all(&event),
-        Target::Session(session) => usize::from(streams.push(session, event).is_ok()),
+        Target::All => streams.push_all(&event) + streams.tell_listeners(message),
+        Target::Session(session) => usize::from(streams.push(*session, event).is_ok()),
+        Target::Subscribers(uri) => {
+            streams.push_to_subscribers(uri, &event) + streams.tell_listeners(message)
+        }
     }
 }
 

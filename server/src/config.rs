@@ -12,7 +12,7 @@ pub struct Config {
     pub id: String,
     /// Origins that browsers may call from, besides loopback ones: `https://app.example`.
     pub allowed_origins: Vec<String>,
-    /// Items on a page of `tools/list`. 50.
+    /// Items on a page of a list. 50.
     pub page_size: NonZeroUsize,
     /// Bytes of a request's body; more is answered with 413. 1 MiB.
     pub max_body: usize,
@@ -41,6 +41,13 @@ pub struct Config {
     pub body_deadline: Duration,
     /// How long a peer may take no bytes of its answer. 30 s.
     pub write_deadline: Duration,
+    /// How long a client may take to answer a request of the server's: a user may have to. 5 min.
+    pub input_deadline: Duration,
+    /// What seals the state that stateless requests take along; the same for all replicas. By default what
+    /// the URL of Redis says, or, without one, something new for each process. None.
+    pub state_key: Option<String>,
+    /// Whether the tools, resources and prompts are there that the public conformance suite expects. No.
+    pub fixtures: bool,
     /// How long calls in flight may take to finish after shutdown was asked for. 5 s.
     pub grace: Duration,
 }
@@ -64,6 +71,9 @@ impl Default for Config {
             head_deadline: Duration::from_secs(75),
             body_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(30),
+            input_deadline: Duration::from_secs(5 * 60),
+            state_key: None,
+            fixtures: false,
             grace: Duration::from_secs(5),
         }
     }

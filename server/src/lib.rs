@@ -1,15 +1,26 @@
-//! The MCP test server that drills break: Streamable HTTP, sessions, a few honest tools.
+//! The MCP test server that drills break: Streamable HTTP, both eras, a few honest tools.
 //!
 //! It is a black box to the rest of Squall: it depends on the model alone, and a drill knows it
 //! only by what it says on the wire.
 
 mod bus;
+mod client;
 mod config;
+mod content;
+mod dialogue;
+mod fixtures;
+mod in_flight;
+mod input;
 mod listener;
+mod listeners;
 mod methods;
 mod pages;
+mod pending;
+mod prompts;
 mod redis_link;
+mod resources;
 mod rpc;
+mod seal;
 mod server;
 mod shards;
 mod stats;

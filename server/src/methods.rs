@@ -1,73 +1,41 @@
 //! What each JSON-RPC method does, apart from how its answer travels.
 
+mod calls;
+mod completion;
+mod initialize;
 mod lists;
+mod prompts;
+mod resources;
+mod result;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::Message;
-use squall_model::mcp::era::ProtocolVersion;
+use squall_model::mcp::era::Era;
 
+use crate::client::{Capabilities, Level};
+use crate::input::Inputs;
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
-use crate::tools::{Call, Caller, Tool, ToolResult};
-use lists::{List, ListPage};
+use crate::store::{Change, Session, SessionId};
 
-const INSTRUCTIONS: &str = "A test server for chaos drills. Its tools are safe to call at will.";
+pub(crate) use calls::{ToolCall, run};
+pub(crate) use initialize::{initialized, negotiate, supported_versions};
+pub(crate) use result::{Outcome, StatelessResult, Success};
 
-/// What became of a request: a result, or the error of its answer.
-pub(crate) type Outcome = Result<Success, RpcError>;
+use initialize::discovered;
+use lists::List;
 
-/// The result of a method.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Success {
-    /// `ping`.
-    Empty {},
-    /// `initialize`.
-    Initialize(InitializeResult),
-    /// `tools/list` and the other lists.
-    List(ListPage),
-    /// `tools/call`.
-    Call(ToolResult),
+/// Who asks, and what is known of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) era: Era,
+    /// The session and what is remembered of it; none in the stateless era.
+    pub(crate) session: Option<(SessionId, &'a Session)>,
+    pub(crate) client: Capabilities,
+    /// The least grave log messages that are wanted, if any are.
+    pub(crate) level: Option<Level>,
 }
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct InitializeResult {
-    protocol_version: &'static str,
-    capabilities: Capabilities,
-    server_info: ServerInfo,
-    instructions: &'static str,
-}
-
-#[derive(Serialize)]
-struct Capabilities {
-    tools: ListCapability,
-    resources: ListCapability,
-    prompts: ListCapability,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListCapability {
-    list_changed: bool,
-}
-
-#[derive(Serialize)]
-struct ServerInfo {
-    name: &'static str,
-    version: &'static str,
-}
-
-/// The lists never change, and `trigger-notification` says that they did.
-const CAPABILITIES: Capabilities = Capabilities {
-    tools: ListCapability { list_changed: true },
-    resources: ListCapability { list_changed: true },
-    prompts: ListCapability { list_changed: true },
-};
 
 /// A request after its parameters were read.
 pub(crate) enum Begun {
@@ -75,113 +43,78 @@ pub(crate) enum Begun {
     Done(Success),
     /// It is a tool call, still to be run.
     Call(ToolCall),
+    /// It changes the session of the one who asks.
+    Change(Change),
 }
 
-/// A tool call that is still to be run.
-pub(crate) struct ToolCall {
-    pub(crate) call: Call,
-    /// Where the caller wants to hear of progress (basic/utilities/progress).
-    pub(crate) progress_token: Option<Box<RawValue>>,
+/// Begins a request, other than those that begin a session or a stream.
+pub(crate) fn begin(
+    server: &Server,
+    asker: Asker<'_>,
+    message: &Message<'_>,
+) -> Result<Begun, RpcError> {
+    let method = message.method.as_deref().unwrap_or_default();
+    match (method, asker.era) {
+        ("tools/call", _) => calls::read(server, asker, message).map(Begun::Call),
+        ("tools/list", _) => list(List::Tools, server, message),
+        ("resources/list", _) => list(List::Resources, server, message),
+        ("resources/templates/list", _) => list(List::ResourceTemplates, server, message),
+        ("resources/read", _) => resources::read(server, asker, message).map(Begun::Done),
+        ("prompts/list", _) => list(List::Prompts, server, message),
+        ("prompts/get", _) => prompts::get(server, asker, message).map(Begun::Done),
+        ("completion/complete", _) => completion::complete(server, message).map(Begun::Done),
+        ("server/discover", Era::Stateless) => Ok(Begun::Done(discovered())),
+        ("ping", Era::Session) => Ok(Begun::Done(Success::Empty {})),
+        ("logging/setLevel", Era::Session) => {
+            let params: LevelParams = require_params(method, message)?;
+            Ok(Begun::Change(Change::Level(params.level)))
+        }
+        ("resources/subscribe", Era::Session) => {
+            resources::subscribe(server, asker, message).map(Begun::Change)
+        }
+        ("resources/unsubscribe", Era::Session) => {
+            resources::unsubscribe(message).map(Begun::Change)
+        }
+        _ => {
+            let text = format!("this server has no method `{}`", clip(method));
+            Err(RpcError::new(rpc::METHOD_NOT_FOUND, text))
+        }
+    }
 }
 
 #[derive(Deserialize)]
-struct ResourceParams<'a> {
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
+struct LevelParams {
+    level: Level,
 }
 
-#[derive(Deserialize)]
-struct PromptParams<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct CallParams<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<CallMeta<'a>>,
-}
-
-#[derive(Deserialize)]
+/// What a retried request brings along (2026-07-28, schema, `InputResponseRequestParams`).
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CallMeta<'a> {
-    #[serde(borrow, default)]
-    progress_token: Option<&'a RawValue>,
+struct InputParams<'a> {
+    #[serde(default, borrow)]
+    input_responses: Option<&'a RawValue>,
+    #[serde(default)]
+    request_state: Option<String>,
 }
 
-/// Reads `initialize` and settles on a version (basic/lifecycle, version negotiation).
-pub(crate) fn negotiate(message: &Message<'_>) -> Result<ProtocolVersion, RpcError> {
-    let requested = message.protocol_version.as_deref().ok_or_else(|| {
-        RpcError::invalid_params("`params.protocolVersion` is missing: a version was expected")
-    })?;
-    Ok(ProtocolVersion::negotiate(requested))
-}
-
-/// The result of an `initialize` that settled on that version.
-pub(crate) fn initialized(version: ProtocolVersion) -> Success {
-    Success::Initialize(InitializeResult {
-        protocol_version: version.as_str(),
-        capabilities: CAPABILITIES,
-        server_info: ServerInfo { name: "squall-server", version: env!("CARGO_PKG_VERSION") },
-        instructions: INSTRUCTIONS,
-    })
-}
-
-/// Begins a request, other than `initialize`, of a session.
-pub(crate) fn begin(server: &Server, message: &Message<'_>) -> Result<Begun, RpcError> {
-    match message.method.as_deref().unwrap_or_default() {
-        "ping" => Ok(Begun::Done(Success::Empty {})),
-        "tools/list" => list(List::Tools, server, message),
-        "resources/list" => list(List::Resources, server, message),
-        "resources/templates/list" => list(List::ResourceTemplates, server, message),
-        "prompts/list" => list(List::Prompts, server, message),
-        "resources/read" => Err(read_resource(message)),
-        "prompts/get" => Err(get_prompt(message)),
-        "tools/call" => read_call(message).map(Begun::Call),
-        method => Err(RpcError::new(
-            rpc::METHOD_NOT_FOUND,
-            format!("this server has no method `{}`", clip(method)),
-        )),
+impl InputParams<'_> {
+    /// The answers, and the state, if it is unbroken and belongs to the request of that digest.
+    fn inputs(&self, server: &Server, digest: impl FnOnce() -> String) -> Result<Inputs, RpcError> {
+        let responses = match self.input_responses {
+            None => serde_json::Map::new(),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|error| {
+                RpcError::invalid_params(format!("`inputResponses` is not an object: {error}"))
+            })?,
+        };
+        let open = |sealed: &String| server.seal.open(&digest(), sealed);
+        let state = self.request_state.as_ref().map(open).transpose();
+        let state = state.map_err(|error| RpcError::invalid_params(error.to_string()))?;
+        Ok(Inputs { responses, state })
     }
 }
 
 fn list(list: List, server: &Server, message: &Message<'_>) -> Result<Begun, RpcError> {
     lists::page(list, server, message).map(Success::List).map(Begun::Done)
-}
-
-/// There are no resources here (server/resources, error handling).
-fn read_resource(message: &Message<'_>) -> RpcError {
-    let params: Result<ResourceParams<'_>, _> = require_params("resources/read", message);
-    let unknown = |params: ResourceParams<'_>| {
-        let text = format!("resource not found: `{}`", clip(&params.uri));
-        RpcError::new(rpc::RESOURCE_NOT_FOUND, text)
-    };
-    params.map_or_else(|error| error, unknown)
-}
-
-/// There are no prompts here (server/prompts, error handling).
-fn get_prompt(message: &Message<'_>) -> RpcError {
-    let params: Result<PromptParams<'_>, _> = require_params("prompts/get", message);
-    let unknown = |params: PromptParams<'_>| {
-        let name = clip(&params.name);
-        RpcError::invalid_params(format!("unknown prompt `{name}`: this server has none"))
-    };
-    params.map_or_else(|error| error, unknown)
-}
-
-fn read_call(message: &Message<'_>) -> Result<ToolCall, RpcError> {
-    let params: CallParams<'_> = require_params("tools/call", message)?;
-    let tool = Tool::named(&params.name).ok_or_else(|| unknown_tool(&params.name))?;
-    let call = tool.call(params.arguments);
-    let token = params.meta.and_then(|meta| meta.progress_token);
-    Ok(ToolCall {
-        call: call.map_err(|error| RpcError::invalid_params(error.to_string()))?,
-        progress_token: token.filter(|raw| rpc::is_valid_id(raw)).map(ToOwned::to_owned),
-    })
 }
 
 fn require_params<'a, P: Deserialize<'a>>(
@@ -195,44 +128,6 @@ fn require_params<'a, P: Deserialize<'a>>(
 fn read_params<'a, P: Deserialize<'a>>(method: &str, raw: &'a RawValue) -> Result<P, RpcError> {
     let bad = |error| RpcError::invalid_params(format!("invalid params for {method}: {error}"));
     serde_json::from_str(raw.get()).map_err(bad)
-}
-
-fn unknown_tool(name: &str) -> RpcError {
-    let known = Tool::ALL.map(Tool::name).join(", ");
-    let name = clip(name);
-    RpcError::invalid_params(format!("unknown tool `{name}`: this server has {known}"))
-}
-
-/// Runs a tool call. One that takes time is a task of its own, because a client that disconnects
-/// does not cancel it (basic/transports, sending messages to the server).
-pub(crate) async fn run(server: &Arc<Server>, call: Call, caller: Caller) -> Outcome {
-    server.stats.calls_of(call.tool()).increase();
-    if call.is_quick() {
-        return Ok(Success::Call(call.run(server, caller).await));
-    }
-    let permit = Arc::clone(&server.calls).try_acquire_owned();
-    let permit = permit.map_err(|_| busy(server.config.max_calls))?;
-    let owner = Arc::clone(server);
-    let task = async move {
-        let _permit = permit;
-        tokio::select! {
-            result = call.run(&owner, caller) => result,
-            () = owner.abort.cancelled() => ToolResult::failure("the server shuts down"),
-        }
-    };
-    match server.tasks.spawn(task).await {
-        Ok(result) => Ok(Success::Call(result)),
-        Err(error) => {
-            Err(RpcError::new(rpc::INTERNAL_ERROR, format!("the tool did not finish: {error}")))
-        }
-    }
-}
-
-fn busy(limit: usize) -> RpcError {
-    RpcError::new(
-        rpc::SERVER_ERROR,
-        format!("{limit} tool calls are in flight, which is this server's limit: try again later"),
-    )
 }
 
 /// The start of a peer's text, short enough for a message.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// JSON-RPC 2.0, section 5.1: the body is not JSON.
@@ -16,6 +17,12 @@ pub(crate) const INVALID_PARAMS: i32 = -32602;
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
 /// A resource that does not exist (server/resources, error handling).
 pub(crate) const RESOURCE_NOT_FOUND: i32 = -32002;
+/// A header that says something else than the body (2026-07-28, schema, `HeaderMismatchError`).
+pub(crate) const HEADER_MISMATCH: i32 = -32020;
+/// The client would have to be able to do something first (2026-07-28, schema).
+pub(crate) const MISSING_CAPABILITY: i32 = -32021;
+/// Another version of the protocol (2026-07-28, schema).
+pub(crate) const UNSUPPORTED_VERSION: i32 = -32022;
 /// The server's own: refused for what stands outside the message.
 pub(crate) const SERVER_ERROR: i32 = -32000;
 /// The server's own: the session is not known, as the TypeScript SDK numbers it.
@@ -27,12 +34,19 @@ pub(crate) const SESSION_NOT_FOUND: i32 = -32001;
 pub(crate) struct RpcError {
     pub(crate) code: i32,
     pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Value>,
 }
 
 impl RpcError {
     pub(crate) fn new(code: i32, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message }
+        Self { code, message, data: None }
+    }
+
+    /// With data for programs.
+    pub(crate) fn with(self, data: Value) -> Self {
+        Self { data: Some(data), ..self }
     }
 
     pub(crate) fn invalid_params(message: impl Into<String>) -> Self {
@@ -84,6 +98,18 @@ pub(crate) fn raw_notification<P: Serialize>(
     params: Option<&P>,
 ) -> Box<RawValue> {
     to_raw_value(&Notification { jsonrpc: "2.0", method, params }).unwrap_or_default()
+}
+
+/// A request from the server.
+pub(crate) fn raw_request<P: Serialize>(id: &str, method: &str, params: &P) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct Request<'a, P> {
+        jsonrpc: &'static str,
+        id: &'a str,
+        method: &'a str,
+        params: &'a P,
+    }
+    to_raw_value(&Request { jsonrpc: "2.0", id, method, params }).unwrap_or_default()
 }
 
 fn write<T: Serialize>(message: &T) -> Bytes {

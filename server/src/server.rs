@@ -9,25 +9,29 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bus::{Bus, RedisBus};
+use crate::bus::{Bus, Desk, RedisBus};
 use crate::config::Config;
 use crate::redis_link::Link;
+use crate::seal::Seal;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::streams::Streams;
 use crate::tools::Tool;
+use crate::{fixtures, prompts, resources};
 
 pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) streams: Arc<Streams>,
     pub(crate) bus: Bus,
+    pub(crate) desk: Arc<Desk>,
+    /// What this server has, as its lists show it.
+    pub(crate) catalog: Catalog,
+    pub(crate) seal: Seal,
     /// The connection of `store` and `bus`, where they have one.
     pub(crate) link: Option<Arc<Link>>,
     pub(crate) stats: Stats,
     pub(crate) started: Instant,
-    /// The tools as `tools/list` shows them.
-    pub(crate) definitions: Vec<Box<RawValue>>,
     /// One permit a core, for work that computes.
     pub(crate) cores: Arc<Semaphore>,
     /// One permit for each tool call that takes time.
@@ -40,19 +44,45 @@ pub(crate) struct Server {
     pub(crate) abort: CancellationToken,
 }
 
+/// The definitions of everything that this server has.
+pub(crate) struct Catalog {
+    pub(crate) tools: Vec<Box<RawValue>>,
+    pub(crate) resources: Vec<Box<RawValue>>,
+    pub(crate) templates: Vec<Box<RawValue>>,
+    pub(crate) prompts: Vec<Box<RawValue>>,
+}
+
+impl Catalog {
+    fn new(with_fixtures: bool) -> Self {
+        let mut catalog = Self {
+            tools: Tool::ALL.into_iter().map(Tool::definition).collect(),
+            resources: resources::definitions(),
+            templates: resources::templates(),
+            prompts: prompts::definitions(),
+        };
+        if with_fixtures {
+            fixtures::add_to(&mut catalog);
+        }
+        catalog
+    }
+}
+
 impl Server {
     pub(crate) fn new(config: Config) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new();
+        let desk = Desk::new(&streams);
         let link = config.redis.as_ref().map(|url| Link::new(url, config.redis_deadline));
         Arc::new(Self {
             store: store(&config, link.as_ref()),
-            bus: bus(&streams, link.as_ref()),
+            bus: bus(&desk, link.as_ref()),
+            desk,
+            catalog: Catalog::new(config.fixtures),
+            seal: Seal::new(&secret(&config)),
             link,
             streams,
             stats: Stats::default(),
             started: Instant::now(),
-            definitions: Tool::ALL.into_iter().map(Tool::definition).collect(),
             cores: Arc::new(Semaphore::new(cores)),
             calls: permits(config.max_calls),
             tasks: TaskTracker::new(),
@@ -68,11 +98,27 @@ fn store(config: &Config, link: Option<&Arc<Link>>) -> Store {
     link.map_or_else(|| Store::memory(limit, ttl), |link| Store::redis(link, limit, ttl))
 }
 
-fn bus(streams: &Arc<Streams>, link: Option<&Arc<Link>>) -> Bus {
+fn bus(desk: &Arc<Desk>, link: Option<&Arc<Link>>) -> Bus {
     match link {
-        None => Bus::Local(Arc::clone(streams)),
-        Some(link) => Bus::Redis(RedisBus::new(link, streams)),
+        None => Bus::Local(Arc::clone(desk)),
+        Some(link) => Bus::Redis(RedisBus::new(link, desk)),
     }
+}
+
+/// What all replicas know and no client: what was configured, or else the Redis that they share, or else
+/// something that nobody knows after a restart.
+fn secret(config: &Config) -> Vec<u8> {
+    if let Some(key) = &config.state_key {
+        return key.clone().into_bytes();
+    }
+    if let Some(url) = &config.redis {
+        return url.secret();
+    }
+    let mut bytes = vec![0; 32];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "no random bytes for the key of request states: take --state-key");
+    }
+    bytes
 }
 
 /// A semaphore of that many permits, or as many as one can have.

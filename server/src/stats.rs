@@ -15,6 +15,8 @@ pub(crate) struct Stats {
     /// Sessions that began or ended here; with a shared store, other replicas have their own.
     pub(crate) sessions_created: Counter,
     pub(crate) sessions_closed: Counter,
+    pub(crate) resource_reads: Counter,
+    pub(crate) prompts: Counter,
     pub(crate) notifications_sent: Counter,
     pub(crate) notifications_failed: Counter,
     calls: [Counter; Tool::ALL.len()],

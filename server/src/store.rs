@@ -10,17 +10,43 @@ use std::time::Duration;
 use squall_model::mcp::era::ProtocolVersion;
 
 use memory::MemoryStore;
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::client::{Capabilities, Level};
 
 use self::redis::RedisStore;
 use crate::redis_link::{Link, LinkError};
 pub(crate) use session_id::SessionId;
 
 /// What is remembered of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     /// The version that `initialize` settled on.
     pub(crate) version: ProtocolVersion,
+    /// What its client can be asked for.
+    pub(crate) client: Capabilities,
+    /// The least grave log messages that its client wants to hear of. `info`, until it says.
+    pub(crate) level: Level,
+    /// The resources that its client subscribed to.
+    pub(crate) subscriptions: Vec<String>,
+}
+
+/// What a session's client may change of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Level(Level),
+    Subscribe(String),
+    Unsubscribe(String),
+}
+
+/// Resources that a session may subscribe to.
+pub(crate) const MOST_SUBSCRIPTIONS: usize = 100;
+
+impl Session {
+    pub(crate) fn new(version: ProtocolVersion, client: Capabilities) -> Self {
+        Self { version, client, level: Level::Info, subscriptions: Vec::new() }
+    }
 }
 
 /// A store that could not do what it was asked to.
@@ -39,7 +65,7 @@ pub(crate) enum StoreError {
 }
 
 /// What a store is, and whether it can be used just now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Health {
     kind: &'static str,
     pub(crate) up: bool,
@@ -84,6 +110,17 @@ impl Store {
         match self {
             Self::Memory(store) => Ok(store.find(id)),
             Self::Redis(store) => store.find(id).await,
+        }
+    }
+
+    /// Changes a session, if it is alive. The caller has seen that there is room.
+    pub(crate) async fn change(&self, id: SessionId, change: &Change) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => {
+                store.change(id, change);
+                Ok(())
+            }
+            Self::Redis(store) => store.change(id, change).await,
         }
     }
 

@@ -7,8 +7,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::Frame;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use tokio_util::sync::DropGuard;
+
+use crate::listeners::{Filter, Listeners, Place};
 use crate::shards::Shards;
 use crate::store::SessionId;
 
@@ -16,8 +20,9 @@ use crate::store::SessionId;
 const QUEUE: usize = 256;
 const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
 
-/// The open streams, at most one a session.
+/// The open streams: at most one a session, and those that listen without one.
 pub(crate) struct Streams {
+    listeners: Arc<Listeners>,
     shards: Shards<Writer>,
     opened: AtomicU64,
     stopping: AtomicBool,
@@ -29,6 +34,8 @@ struct Writer {
     /// A claim to the session that is not granted yet: until it is, nothing goes out, and no other
     /// replica's claim ends the stream, because this one comes later.
     claim: Option<u64>,
+    /// The resources whose updates go out.
+    subscriptions: Vec<String>,
 }
 
 /// Why there is no stream for a session that asked for one.
@@ -55,6 +62,7 @@ pub(crate) enum PushError {
 impl Streams {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
+            listeners: Arc::default(),
             shards: Shards::new(),
             opened: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -90,9 +98,42 @@ impl Streams {
         if shard.contains_key(&session) {
             return Err(OpenError::Taken);
         }
-        shard.insert(session, Writer { events, number, claim });
+        let subscriptions = Vec::new();
+        shard.insert(session, Writer { events, number, claim, subscriptions });
         let lease = Lease { streams: Arc::clone(self), session, number };
-        Ok(EventStream { queue, _lease: Some(lease) })
+        Ok(EventStream { queue, _held: Held::Session(lease) })
+    }
+
+    /// Opens a stream without a session, which hears what that filter lets through.
+    pub(crate) fn listen(
+        &self,
+        filter: Filter,
+        subscription: &RawValue,
+    ) -> Result<EventStream, OpenError> {
+        let (events, queue) = mpsc::channel(QUEUE);
+        let place = self.listeners.open(filter, subscription, events);
+        // Looked at afterwards, so that `close_all` either finds this stream or stops it here.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(OpenError::Stopping);
+        }
+        Ok(EventStream { queue, _held: Held::Listener(place) })
+    }
+
+    /// Adds to the resources whose updates a session's stream carries, or takes one away.
+    pub(crate) fn subscribe(&self, session: SessionId, uris: &[String]) {
+        if let Some(writer) = self.shards.of(session).lock().get_mut(&session) {
+            for uri in uris {
+                if !writer.subscriptions.contains(uri) {
+                    writer.subscriptions.push(uri.clone());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn unsubscribe(&self, session: SessionId, uri: &str) {
+        if let Some(writer) = self.shards.of(session).lock().get_mut(&session) {
+            writer.subscriptions.retain(|own| own != uri);
+        }
     }
 
     /// Grants a claim, and says whether its stream is still there.
@@ -127,12 +168,26 @@ impl Streams {
         }
     }
 
-    /// Pushes one encoded event to every stream, and says how many took it.
+    /// Pushes one encoded event to every session's stream, and says how many took it.
     pub(crate) fn push_all(&self, event: &Bytes) -> usize {
+        self.push_where(event, |_| true)
+    }
+
+    /// The same, to those alone that subscribed to that resource.
+    pub(crate) fn push_to_subscribers(&self, uri: &str, event: &Bytes) -> usize {
+        self.push_where(event, |writer| writer.subscriptions.iter().any(|own| own == uri))
+    }
+
+    /// Tells a message to those who listen without a session, and says how many took it.
+    pub(crate) fn tell_listeners(&self, message: &RawValue) -> usize {
+        self.listeners.tell(message)
+    }
+
+    fn push_where(&self, event: &Bytes, is_meant: impl Fn(&Writer) -> bool) -> usize {
         let mut reached = 0;
         for shard in self.shards.iter() {
             shard.lock().retain(|_, writer| {
-                if writer.claim.is_some() {
+                if writer.claim.is_some() || !is_meant(writer) {
                     return true;
                 }
                 let is_taken = writer.events.try_send(event.clone()).is_ok();
@@ -154,11 +209,13 @@ impl Streams {
         for shard in self.shards.iter() {
             shard.lock().clear();
         }
+        self.listeners.close_all();
     }
 
     /// Sends a comment down every stream, and names the sessions that have one.
     pub(crate) fn beat(&self) -> Vec<SessionId> {
         self.push_all(&HEARTBEAT);
+        self.listeners.beat(&HEARTBEAT);
         self.sessions()
     }
 
@@ -173,7 +230,8 @@ impl Streams {
 
     /// How many streams are open.
     pub(crate) fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        let of_sessions: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
+        of_sessions + self.listeners.count()
     }
 }
 
@@ -197,15 +255,30 @@ impl Drop for Lease {
 /// The reading end of a stream: the body of an answer.
 pub(crate) struct EventStream {
     queue: mpsc::Receiver<Bytes>,
-    _lease: Option<Lease>,
+    _held: Held,
+}
+
+/// What ends with a stream.
+enum Held {
+    Nothing,
+    Session(#[expect(dead_code, reason = "held, not used")] Lease),
+    Listener(#[expect(dead_code, reason = "held, not used")] Place),
+    /// Work that is done for nobody else.
+    Work(#[expect(dead_code, reason = "held, not used")] DropGuard),
 }
 
 impl EventStream {
     /// A stream that belongs to one answer and to no session.
     pub(crate) fn of_one_answer() -> (mpsc::Sender<Bytes>, Self) {
         let (events, queue) = mpsc::channel(QUEUE);
-        let stream = Self { queue, _lease: None };
+        let stream = Self { queue, _held: Held::Nothing };
         (events, stream)
+    }
+
+    /// The same, whose end stops the work on the answer.
+    pub(crate) fn of_work(stop: DropGuard) -> (mpsc::Sender<Bytes>, Self) {
+        let (events, queue) = mpsc::channel(QUEUE);
+        (events, Self { queue, _held: Held::Work(stop) })
     }
 }
 

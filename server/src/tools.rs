@@ -3,19 +3,30 @@
 mod fast_echo;
 mod fetch_data;
 mod get_server_stats;
+mod request_input;
+mod request_sampling;
 mod slow_computation;
 mod trigger_notification;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use squall_model::mcp::sse;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::rpc;
+use crate::client::{Capabilities, Level};
+use crate::content::Content;
+use crate::fixtures::FixtureTool;
+use crate::input::{Ask, Inputs};
+use crate::rpc::{self, RpcError};
 use crate::server::Server;
 use crate::store::SessionId;
 
@@ -25,35 +36,52 @@ pub(crate) enum Tool {
     FastEcho,
     SlowComputation,
     FetchData,
-    GetServerStats,
     TriggerNotification,
+    RequestSampling,
+    RequestInput,
+    GetServerStats,
 }
 
 /// A call with arguments that were found valid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Call {
     FastEcho(fast_echo::Arguments),
     SlowComputation(slow_computation::Arguments),
     FetchData(fetch_data::Arguments),
-    GetServerStats(get_server_stats::Arguments),
     TriggerNotification(trigger_notification::Arguments),
+    RequestSampling(request_sampling::Arguments),
+    RequestInput(request_input::Arguments),
+    GetServerStats(get_server_stats::Arguments),
+    Fixture(FixtureTool, Value),
+}
+
+/// What a call has come to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Done(ToolResult),
+    /// It needs something from its client, and is to be run again with it.
+    Ask(Ask),
 }
 
 /// Arguments that a tool does not take.
 #[derive(Debug, thiserror::Error)]
-#[error("invalid arguments for tool `{tool}`: {reason}")]
+#[error("invalid arguments for tool `{tool}`, at `{path}`: {reason}")]
 pub(crate) struct InvalidArguments {
     tool: &'static str,
+    /// The place that is wrong.
+    path: String,
     reason: serde_json::Error,
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::FastEcho,
         Self::SlowComputation,
         Self::FetchData,
-        Self::GetServerStats,
         Self::TriggerNotification,
+        Self::RequestSampling,
+        Self::RequestInput,
+        Self::GetServerStats,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -61,8 +89,10 @@ impl Tool {
             Self::FastEcho => "fast-echo",
             Self::SlowComputation => "slow-computation",
             Self::FetchData => "fetch-data",
-            Self::GetServerStats => "get-server-stats",
             Self::TriggerNotification => "trigger-notification",
+            Self::RequestSampling => "request-sampling",
+            Self::RequestInput => "request-input",
+            Self::GetServerStats => "get-server-stats",
         }
     }
 
@@ -72,23 +102,36 @@ impl Tool {
 
     /// The tool as `tools/list` shows it (server/tools, data types).
     pub(crate) fn definition(self) -> Box<RawValue> {
-        let (description, input_schema) = match self {
-            Self::FastEcho => (fast_echo::DESCRIPTION, fast_echo::input_schema()),
+        let (description, input_schema, output_schema) = match self {
+            Self::FastEcho => (fast_echo::DESCRIPTION, fast_echo::input_schema(), None),
             Self::SlowComputation => {
-                (slow_computation::DESCRIPTION, slow_computation::input_schema())
+                (slow_computation::DESCRIPTION, slow_computation::input_schema(), None)
             }
-            Self::FetchData => (fetch_data::DESCRIPTION, fetch_data::input_schema()),
-            Self::GetServerStats => {
-                (get_server_stats::DESCRIPTION, get_server_stats::input_schema())
+            Self::FetchData => (
+                fetch_data::DESCRIPTION,
+                fetch_data::input_schema(),
+                Some(schema_of::<fetch_data::Output>()),
+            ),
+            Self::TriggerNotification => (
+                trigger_notification::DESCRIPTION,
+                trigger_notification::input_schema(),
+                Some(schema_of::<trigger_notification::Output>()),
+            ),
+            Self::RequestSampling => {
+                (request_sampling::DESCRIPTION, request_sampling::input_schema(), None)
             }
-            Self::TriggerNotification => {
-                (trigger_notification::DESCRIPTION, trigger_notification::input_schema())
-            }
+            Self::RequestInput => (request_input::DESCRIPTION, request_input::input_schema(), None),
+            Self::GetServerStats => (
+                get_server_stats::DESCRIPTION,
+                get_server_stats::input_schema(),
+                Some(schema_of::<get_server_stats::Output>()),
+            ),
         };
         let definition = Definition {
             name: self.name(),
             description,
             input_schema,
+            output_schema,
             annotations: self.annotations(),
         };
         to_raw_value(&definition).unwrap_or_default()
@@ -97,11 +140,19 @@ impl Tool {
     fn annotations(self) -> Annotations {
         let (read_only, destructive) = match self {
             Self::TriggerNotification => (false, Some(false)),
-            Self::FastEcho | Self::SlowComputation | Self::FetchData | Self::GetServerStats => {
-                (true, None)
-            }
+            Self::FastEcho
+            | Self::SlowComputation
+            | Self::FetchData
+            | Self::RequestSampling
+            | Self::RequestInput
+            | Self::GetServerStats => (true, None),
         };
         Annotations { read_only, destructive, open_world: false }
+    }
+
+    /// Whether it may need something from its client.
+    pub(crate) fn asks(self) -> bool {
+        matches!(self, Self::RequestSampling | Self::RequestInput)
     }
 
     /// Reads the arguments of a call; none at all are an empty object.
@@ -111,24 +162,43 @@ impl Tool {
             Self::FastEcho => self.read(text).map(Call::FastEcho),
             Self::SlowComputation => self.read(text).map(Call::SlowComputation),
             Self::FetchData => self.read(text).map(Call::FetchData),
-            Self::GetServerStats => self.read(text).map(Call::GetServerStats),
             Self::TriggerNotification => self.read(text).map(Call::TriggerNotification),
+            Self::RequestSampling => self.read(text).map(Call::RequestSampling),
+            Self::RequestInput => self.read(text).map(Call::RequestInput),
+            Self::GetServerStats => self.read(text).map(Call::GetServerStats),
         }
     }
 
-    fn read<'a, A: Deserialize<'a>>(self, text: &'a str) -> Result<A, InvalidArguments> {
-        serde_json::from_str(text).map_err(|reason| InvalidArguments { tool: self.name(), reason })
+    fn read<A: DeserializeOwned>(self, text: &str) -> Result<A, InvalidArguments> {
+        let tool = self.name();
+        // A struct can be read from an array, too, which its schema does not admit.
+        if !text.starts_with('{') {
+            let reason = serde_json::Error::custom("an object was expected");
+            return Err(InvalidArguments { tool, path: ".".to_owned(), reason });
+        }
+        serde_json::from_str(text).or_else(|_| {
+            // Once more, now that it is worth knowing where.
+            let mut json = serde_json::Deserializer::from_str(text);
+            let read = serde_path_to_error::deserialize(&mut json);
+            read.map_err(|error| {
+                let path = error.path().to_string();
+                InvalidArguments { tool, path, reason: error.into_inner() }
+            })
+        })
     }
 }
 
 impl Call {
-    pub(crate) fn tool(&self) -> Tool {
+    pub(crate) fn tool(&self) -> Option<Tool> {
         match self {
-            Self::FastEcho(_) => Tool::FastEcho,
-            Self::SlowComputation(_) => Tool::SlowComputation,
-            Self::FetchData(_) => Tool::FetchData,
-            Self::GetServerStats(_) => Tool::GetServerStats,
-            Self::TriggerNotification(_) => Tool::TriggerNotification,
+            Self::FastEcho(_) => Some(Tool::FastEcho),
+            Self::SlowComputation(_) => Some(Tool::SlowComputation),
+            Self::FetchData(_) => Some(Tool::FetchData),
+            Self::TriggerNotification(_) => Some(Tool::TriggerNotification),
+            Self::RequestSampling(_) => Some(Tool::RequestSampling),
+            Self::RequestInput(_) => Some(Tool::RequestInput),
+            Self::GetServerStats(_) => Some(Tool::GetServerStats),
+            Self::Fixture(..) => None,
         }
     }
 
@@ -136,22 +206,53 @@ impl Call {
     pub(crate) fn is_quick(&self) -> bool {
         match self {
             Self::FastEcho(_) | Self::GetServerStats(_) => true,
-            Self::SlowComputation(_) | Self::FetchData(_) | Self::TriggerNotification(_) => false,
+            Self::SlowComputation(_)
+            | Self::FetchData(_)
+            | Self::TriggerNotification(_)
+            | Self::RequestSampling(_)
+            | Self::RequestInput(_) => false,
+            Self::Fixture(tool, _) => tool.is_quick(),
         }
     }
 
-    pub(crate) async fn run(self, server: &Arc<Server>, caller: Caller) -> ToolResult {
+    /// Whether it has something to say to its client before its result, so that the answer should be a
+    /// stream.
+    pub(crate) fn talks(&self) -> bool {
         match self {
+            Self::RequestSampling(_) | Self::RequestInput(_) => true,
+            Self::Fixture(tool, _) => !tool.is_quick(),
+            _ => false,
+        }
+    }
+
+    /// Runs it with what its client has answered so far.
+    pub(crate) async fn run(
+        self,
+        server: &Arc<Server>,
+        caller: &Caller,
+        inputs: &Inputs,
+    ) -> Result<Step, RpcError> {
+        let result = match self {
             Self::FastEcho(arguments) => fast_echo::run(arguments),
             Self::SlowComputation(arguments) => {
-                slow_computation::run(arguments, server, caller.progress).await
+                slow_computation::run(arguments, server, caller).await
             }
-            Self::FetchData(arguments) => fetch_data::run(arguments, &caller.progress).await,
-            Self::GetServerStats(arguments) => get_server_stats::run(arguments, server).await,
+            Self::FetchData(arguments) => fetch_data::run(arguments, caller).await,
             Self::TriggerNotification(arguments) => {
-                trigger_notification::run(arguments, server, &caller).await
+                trigger_notification::run(arguments, server, caller).await
             }
-        }
+            Self::RequestSampling(arguments) => {
+                return request_sampling::run(&arguments, caller, inputs);
+            }
+            Self::RequestInput(arguments) => {
+                return request_input::run(&arguments, caller, inputs);
+            }
+            Self::GetServerStats(arguments) => get_server_stats::run(arguments, server).await,
+            Self::Fixture(tool, arguments) => {
+                return tool.run(&arguments, server, caller, inputs).await;
+            }
+        };
+        Ok(Step::Done(result))
     }
 }
 
@@ -161,6 +262,8 @@ struct Definition {
     name: &'static str,
     description: &'static str,
     input_schema: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<Value>,
     annotations: Annotations,
 }
 
@@ -175,51 +278,59 @@ struct Annotations {
     open_world: bool,
 }
 
-/// What a tool gives back (server/tools, tool result): one text.
+/// The schema of what a tool gives back, from the type that it is. Formats such as `uint64` are left out:
+/// JSON Schema knows none, and validators complain.
+fn schema_of<T: JsonSchema>() -> Value {
+    let without_format = RecursiveTransform(|schema: &mut Schema| {
+        schema.remove("format");
+    });
+    let settings = SchemaSettings::draft2020_12().with_transform(without_format);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// What a tool gives back (server/tools, tool result).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ToolResult {
-    content: [Text; 1],
+    content: Vec<Content>,
+    /// As the tool's output schema has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_content: Option<Box<RawValue>>,
     pub(crate) is_error: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Text {
-    r#type: &'static str,
-    text: String,
-}
-
 impl ToolResult {
-    pub(crate) fn text(text: String) -> Self {
-        let content = [Text { r#type: "text", text }];
-        Self { content, is_error: false }
+    pub(crate) fn of(content: Vec<Content>) -> Self {
+        Self { content, structured_content: None, is_error: false }
+    }
+
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::of(vec![Content::text(text)])
+    }
+
+    /// A value, as such and as text for those who do not look at it (server/tools, structured content).
+    pub(crate) fn structured(value: &impl Serialize) -> Self {
+        let raw = to_raw_value(value).unwrap_or_default();
+        Self { structured_content: Some(raw.clone()), ..Self::text(raw.get()) }
     }
 
     pub(crate) fn failure(text: impl Into<String>) -> Self {
-        Self { is_error: true, ..Self::text(text.into()) }
+        Self { is_error: true, ..Self::text(text) }
     }
 }
 
-/// Who makes a call.
+/// Who makes a call, and how to reach them while it runs.
 pub(crate) struct Caller {
-    pub(crate) session: SessionId,
-    pub(crate) progress: Progress,
-}
-
-impl Caller {
-    /// One who wants to hear of nothing but the result.
-    pub(crate) fn of(session: SessionId) -> Self {
-        Self { session, progress: Progress::default() }
-    }
-}
-
-/// Where a call reports how far it is: to the stream of its answer, if the caller gave a token.
-#[derive(Default)]
-pub(crate) struct Progress(Option<Listener>);
-
-struct Listener {
-    token: Box<RawValue>,
-    events: mpsc::Sender<Bytes>,
+    /// None in the stateless era.
+    pub(crate) session: Option<SessionId>,
+    pub(crate) client: Capabilities,
+    /// The least grave log messages that are wanted, if any are.
+    level: Option<Level>,
+    progress_token: Option<Box<RawValue>>,
+    /// The stream of the answer, if it is one.
+    events: Option<mpsc::Sender<Bytes>>,
+    /// The call is not wanted any more, or the server shuts down.
+    pub(crate) stop: CancellationToken,
 }
 
 #[derive(Serialize)]
@@ -230,19 +341,52 @@ struct ProgressParams<'a> {
     total: u32,
 }
 
-impl Progress {
-    pub(crate) fn to(token: Box<RawValue>, events: mpsc::Sender<Bytes>) -> Self {
-        Self(Some(Listener { token, events }))
+#[derive(Serialize)]
+struct LogParams<'a> {
+    level: Level,
+    logger: &'static str,
+    data: &'a str,
+}
+
+impl Caller {
+    pub(crate) fn new(
+        session: Option<SessionId>,
+        client: Capabilities,
+        level: Option<Level>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { session, client, level, progress_token: None, events: None, stop }
     }
 
-    /// Tells the caller; one who reads too slowly misses it.
-    pub(crate) fn report(&self, progress: u32, total: u32) {
-        let Some(listener) = &self.0 else { return };
-        let params = ProgressParams { progress_token: &listener.token, progress, total };
-        let message = rpc::notification("notifications/progress", &params);
-        let event = sse::encode(None, &String::from_utf8_lossy(&message));
-        let _ = listener.events.try_send(event);
+    /// One who hears, on that stream, of logs, and of progress if it gave a token.
+    pub(crate) fn on(self, events: mpsc::Sender<Bytes>, token: Option<Box<RawValue>>) -> Self {
+        Self { events: Some(events), progress_token: token, ..self }
     }
+
+    /// The stream of the answer, if it is one.
+    pub(crate) fn events(&self) -> Option<&mpsc::Sender<Bytes>> {
+        self.events.as_ref()
+    }
+
+    /// Tells how far the call is, if the caller wants to hear of it; one who reads too slowly misses it.
+    pub(crate) fn progress(&self, progress: u32, total: u32) {
+        let (Some(token), Some(events)) = (&self.progress_token, &self.events) else { return };
+        let params = ProgressParams { progress_token: token, progress, total };
+        tell(events, &rpc::notification("notifications/progress", &params));
+    }
+
+    /// Tells what happens, if it is grave enough for the caller to want to hear of it.
+    pub(crate) fn log(&self, level: Level, data: &str) {
+        let Some(events) = &self.events else { return };
+        if self.level.is_some_and(|least| level >= least) {
+            let params = LogParams { level, logger: "squall-server", data };
+            tell(events, &rpc::notification("notifications/message", &params));
+        }
+    }
+}
+
+fn tell(events: &mpsc::Sender<Bytes>, message: &Bytes) {
+    let _ = events.try_send(sse::encode(None, &String::from_utf8_lossy(message)));
 }
 
 #[cfg(test)]
@@ -286,7 +430,8 @@ mod tests {
         for (tool, arguments, expected) in [
             (Tool::FastEcho, "{}", "missing field `message`"),
             (Tool::FastEcho, r#"{"message":7}"#, "expected a string"),
-            (Tool::FastEcho, "[]", "expected"),
+            (Tool::FastEcho, "[]", "an object was expected"),
+            (Tool::FetchData, r#"{"delay_ms":-1}"#, "at `delay_ms`"),
             (Tool::SlowComputation, r#"{"iterations":0}"#, "100000000"),
             (Tool::SlowComputation, r#"{"iterations":1e9}"#, "expected u64"),
             (Tool::FetchData, r#"{"delay_ms":10001}"#, "10000"),

@@ -2,20 +2,25 @@
 
 mod accept;
 mod intake;
+mod mirror;
 mod origin;
 mod refusal;
 mod reply;
 mod session_era;
+mod stateless_era;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
+use serde_json::value::RawValue;
 use squall_model::mcp::ENDPOINT;
+use squall_model::mcp::envelope::{Envelope, Kind};
 
 use crate::methods::clip;
+use crate::rpc;
 use crate::server::Server;
 use refusal::Refusal;
 use reply::Reply;
@@ -74,12 +79,39 @@ async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Re
     match head.method {
         Method::POST => {
             let body = intake::read(&head.headers, body, &server.config).await?;
-            session_era::post(server, &head.headers, &body).await
+            post(server, &head.headers, &body).await
+        }
+        // Nothing but POST exists in that era.
+        method if stateless_era::is_meant_by(&head.headers) => {
+            Err(Refusal::Method { found: clip(method.as_str()), allowed: "POST" })
         }
         Method::GET => session_era::get(server, &head.headers).await,
         Method::DELETE => session_era::delete(server, &head.headers).await,
         method => {
             Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, POST, DELETE" })
         }
+    }
+}
+
+/// A POST of either era: what is refused is answered with the request's id, where it has one.
+async fn post(server: &Arc<Server>, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Refusal> {
+    let envelope = Envelope::peek(body).map_err(Refusal::Body)?;
+    let answered = if stateless_era::is_spoken(headers, &envelope) {
+        stateless_era::post(server, headers, &envelope).await
+    } else {
+        session_era::post(server, headers, &envelope).await
+    };
+    Ok(answered.unwrap_or_else(|refusal| {
+        tracing::debug!(%refusal, "message refused");
+        refusal.reply(id_of_request(&envelope))
+    }))
+}
+
+fn id_of_request<'a>(envelope: &Envelope<'a>) -> Option<&'a RawValue> {
+    match envelope {
+        Envelope::Single(message) if message.kind == Kind::Request => {
+            message.id.filter(|id| rpc::is_valid_id(id))
+        }
+        _ => None,
     }
 }

@@ -37,6 +37,22 @@ pub(super) struct Arguments {
     /// servers that share it: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
     #[arg(long, env = "SQUALL_REDIS", hide_env_values = true, value_name = "URL")]
     redis: Option<String>,
+    /// What seals the state that stateless requests take along, the same for all replicas; by default what the
+    /// URL of Redis says, or else something new for each process
+    #[arg(long, env = "SQUALL_STATE_KEY", hide_env_values = true, value_name = "SECRET")]
+    state_key: Option<String>,
+    /// How long a client may take to answer what the server asks it in the session era
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    input_deadline: Duration,
+    /// How long calls in flight may take to finish after SIGTERM
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    grace: Duration,
+    /// Bytes that a request's body may have; more is answered with 413
+    #[arg(long, default_value_t = Config::default().max_body, value_name = "N")]
+    max_body: usize,
+    /// Serve the tools, resources and prompts, too, that the public conformance suite expects
+    #[arg(long)]
+    fixtures: bool,
     /// Ask the server that listens there whether it is ready, and exit with 0 if it is, with 1 if not
     #[arg(long)]
     check: bool,
@@ -51,6 +67,11 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         allowed_origins: arguments.allowed_origins,
         max_sessions: arguments.max_sessions,
         session_ttl: arguments.session_ttl,
+        state_key: arguments.state_key.filter(|key| !key.is_empty()),
+        input_deadline: arguments.input_deadline,
+        grace: arguments.grace,
+        max_body: arguments.max_body,
+        fixtures: arguments.fixtures,
         redis: redis_url(arguments.redis.as_deref())?,
         ..Config::default()
     };

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::{Kind, Message, PeekError};
 
-use super::Target;
+use super::{SessionNews, Target};
 use crate::store::SessionId;
 
-/// Bytes of an envelope; a larger one is not ours. The tool's bound on its data leaves room.
-const MAX_ENVELOPE: usize = 32 * 1024;
+/// Bytes of an envelope; a larger one is not ours. What a client may POST at most leaves room.
+const MAX_ENVELOPE: usize = 4 << 20;
 
 /// One thing that replicas tell each other. Its `id` is what its sender knows it again by.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub(super) enum Envelope<'a> {
     },
     /// The stream of a session is at this replica now, and nowhere else.
     Takeover { id: u64, session: SessionId, by: ReplicaId },
+    /// News of a session, for the replica whose business they are.
+    News { session: SessionId, by: ReplicaId, news: SessionNews },
 }
 
 /// A replica, told apart from all others for as long as it runs.
@@ -34,11 +36,11 @@ pub(super) struct ReplicaId(pub(super) u64);
 pub(super) enum ForeignMessage {
     #[error("it has {0} bytes: {MAX_ENVELOPE} at most were expected")]
     TooLarge(usize),
-    #[error("it is neither a notification nor a takeover")]
+    #[error("it is neither a notification nor a takeover nor news of a session")]
     NoEnvelope(#[source] serde_json::Error),
     #[error("what it holds is not JSON-RPC")]
     NoMessage(#[source] PeekError),
-    #[error("what it holds is a {0:?}: a notification was expected")]
+    #[error("what it holds is a {0:?}: a notification or a request was expected")]
     NoNotification(Kind),
 }
 
@@ -62,7 +64,7 @@ impl<'a> Envelope<'a> {
 
 fn check(message: &RawValue) -> Result<(), ForeignMessage> {
     match Message::peek(message).map_err(ForeignMessage::NoMessage)?.kind {
-        Kind::Notification => Ok(()),
+        Kind::Notification | Kind::Request => Ok(()),
         kind => Err(ForeignMessage::NoNotification(kind)),
     }
 }
@@ -91,6 +93,16 @@ mod tests {
             (
                 Envelope::Takeover { id, session, by: ReplicaId(id) },
                 format!(r#"{{"takeover":{{"id":{id},"session":"{session}","by":{id}}}}}"#),
+            ),
+            (
+                Envelope::News {
+                    session,
+                    by: ReplicaId(id),
+                    news: SessionNews::Cancel { request: "\"7\"".to_owned() },
+                },
+                format!(
+                    r#"{{"news":{{"session":"{session}","by":{id},"news":{{"cancel":{{"request":"\"7\""}}}}}}}}"#
+                ),
             ),
         ] {
             let written = envelope.write();
@@ -121,7 +133,6 @@ mod tests {
             notification(&format!(r#""id":1,"to":"session","message":{MESSAGE}"#)),
             notification(&format!(r#""id":1,"to":{{"session":"*"}},"message":{MESSAGE}"#)),
             notification(&format!(r#""id":1,"to":{{"session":"{id}"}},"message":7"#)),
-            notification(r#""id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
             notification(r#""id":1,"to":"all","message":{"jsonrpc":"2.0","id":1,"result":{}}"#),
             notification(&whole) + &" ".repeat(MAX_ENVELOPE),
             takeover(&whole),

@@ -29,10 +29,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Envelope, ReplicaId};
-use super::{PublishError, Reach, StreamError, Target, deliver};
+use super::{Desk, PublishError, Reach, SessionNews, StreamError, Target, deliver};
 use crate::redis_link::{Backoff, Link, LinkError, PING_PAUSE, Repeat, Request, chain};
 use crate::store::SessionId;
-use crate::streams::{EventStream, Streams};
+use crate::streams::EventStream;
 
 const CHANNEL: &str = "squall:notifications";
 /// Takeovers that are published in one round trip.
@@ -40,7 +40,7 @@ const CHUNK: usize = 500;
 
 pub(crate) struct RedisBus {
     link: Arc<Link>,
-    streams: Arc<Streams>,
+    desk: Arc<Desk>,
     /// Whether this replica is subscribed.
     hears: AtomicBool,
     published: AtomicU64,
@@ -57,11 +57,11 @@ pub(crate) struct Subscription {
 }
 
 impl RedisBus {
-    pub(crate) fn new(link: &Arc<Link>, streams: &Arc<Streams>) -> Arc<Self> {
+    pub(crate) fn new(link: &Arc<Link>, desk: &Arc<Desk>) -> Arc<Self> {
         let hasher = RandomState::new();
         Arc::new(Self {
             link: Arc::clone(link),
-            streams: Arc::clone(streams),
+            desk: Arc::clone(desk),
             hears: AtomicBool::new(false),
             published: AtomicU64::new(0),
             replica: ReplicaId(hasher.hash_one("replica")),
@@ -87,11 +87,25 @@ impl RedisBus {
         Ok(Reach { streams: streams.unwrap_or(0), replicas })
     }
 
+    /// Acts on news, and tells the other replicas unless they were this one's business alone.
+    pub(crate) async fn spread(
+        &self,
+        session: SessionId,
+        news: &SessionNews,
+    ) -> Result<(), PublishError> {
+        if self.desk.hear(session, news) {
+            return Ok(());
+        }
+        let envelope = Envelope::News { session, by: self.replica, news: news.clone() };
+        self.send(&envelope).await?;
+        Ok(())
+    }
+
     /// Opens a session's stream, and has the other replicas end theirs. It is dropped, and so
     /// closed, where the takeover does not get through.
     pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
         let echo = Echo::of(self);
-        let stream = self.streams.claim(session, echo.id)?;
+        let stream = self.desk.streams.claim(session, echo.id)?;
         if !self.hears() {
             return Err(StreamError::Deaf);
         }
@@ -162,7 +176,7 @@ impl RedisBus {
 
     /// Takes over the sessions whose streams are here.
     async fn claim_anew(&self) -> Result<(), LinkError> {
-        for sessions in self.streams.sessions().chunks(CHUNK) {
+        for sessions in self.desk.streams.sessions().chunks(CHUNK) {
             let mut takeovers = pipe();
             for session in sessions {
                 let takeover = self.takeover(self.next_id(), *session);
@@ -178,12 +192,16 @@ impl RedisBus {
     fn hear(&self, payload: &[u8]) {
         match Envelope::read(payload) {
             Ok(Envelope::Notification { id, to, message }) => {
-                self.echo(id, deliver(&self.streams, to, message));
+                self.echo(id, deliver(&self.desk.streams, &to, message));
             }
             Ok(Envelope::Takeover { id, session, by }) if by == self.replica => {
-                self.echo(id, usize::from(self.streams.grant(session, id)));
+                self.echo(id, usize::from(self.desk.streams.grant(session, id)));
             }
-            Ok(Envelope::Takeover { session, .. }) => self.streams.cede(session),
+            Ok(Envelope::Takeover { session, .. }) => self.desk.streams.cede(session),
+            Ok(Envelope::News { by, .. }) if by == self.replica => {} // it was heard before
+            Ok(Envelope::News { session, news, .. }) => {
+                self.desk.hear(session, &news);
+            }
             Err(error) => tracing::debug!(%error, "ignored something on the channel"),
         }
     }
@@ -287,6 +305,7 @@ impl From<LinkError> for PublishError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::streams::Streams;
     use std::time::Duration;
     use tokio::net::TcpListener;
 
@@ -294,7 +313,7 @@ mod tests {
 
     fn bus() -> Arc<RedisBus> {
         let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::MAX);
-        RedisBus::new(&link, &Streams::new())
+        RedisBus::new(&link, &Desk::new(&Streams::new()))
     }
 
     #[tokio::test]
@@ -310,28 +329,28 @@ mod tests {
     #[tokio::test]
     async fn of_two_streams_opened_at_a_time_the_one_published_later_stays() {
         let (a, b) = (bus(), bus());
-        let _streams = [&a, &b].map(|bus| bus.streams.claim(SESSION, 1).expect("free"));
+        let _streams = [&a, &b].map(|bus| bus.desk.streams.claim(SESSION, 1).expect("free"));
         for (sender, left) in [(&a, [1, 1]), (&b, [0, 1])] {
             let takeover = sender.takeover(1, SESSION).write();
             for replica in [&a, &b] {
                 replica.hear(&takeover);
             }
-            assert_eq!([a.streams.count(), b.streams.count()], left);
+            assert_eq!([a.desk.streams.count(), b.desk.streams.count()], left);
         }
-        let reached = [&a, &b].map(|bus| deliver(&bus.streams, Target::All, RawValue::NULL));
+        let reached = [&a, &b].map(|bus| deliver(&bus.desk.streams, &Target::All, RawValue::NULL));
         assert_eq!(reached, [0, 1]);
     }
 
     #[tokio::test]
     async fn a_takeover_of_a_stream_that_is_gone_does_nothing_to_its_successor() {
         let bus = bus();
-        drop(bus.streams.claim(SESSION, 1).expect("free"));
-        let _successor = bus.streams.claim(SESSION, 2).expect("free again");
+        drop(bus.desk.streams.claim(SESSION, 1).expect("free"));
+        let _successor = bus.desk.streams.claim(SESSION, 2).expect("free again");
         bus.hear(&bus.takeover(1, SESSION).write());
-        assert_eq!(deliver(&bus.streams, Target::All, RawValue::NULL), 0, "not its turn yet");
+        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL), 0, "not its turn yet");
         bus.hear(&bus.takeover(2, SESSION).write());
         bus.hear(&bus.takeover(1, SESSION).write());
-        assert_eq!(deliver(&bus.streams, Target::All, RawValue::NULL), 1);
+        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL), 1);
     }
 
     /// The clock is paused: it is moved on whenever there is nothing else to do.
@@ -340,7 +359,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let url = format!("redis://127.0.0.1:{port}").parse().expect("a URL");
-        let bus = RedisBus::new(&Link::new(&url, Duration::MAX), &Streams::new());
+        let desk = Desk::new(&Streams::new());
+        let bus = RedisBus::new(&Link::new(&url, Duration::MAX), &desk);
         tokio::select! {
             never = async { Arc::clone(&bus).listen(bus.subscribe().await).await } => match never {},
             _ = listener.accept() => panic!("it dialled"),

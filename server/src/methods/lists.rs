@@ -1,5 +1,4 @@
-//! The lists of a server, each in pages: its tools, and the resources and prompts that it has none
-//! of.
+//! The lists of a server, each in pages.
 
 use std::borrow::Cow;
 
@@ -56,8 +55,10 @@ impl List {
 
     fn items(self, server: &Server) -> &[Box<RawValue>] {
         match self {
-            Self::Tools => &server.definitions,
-            Self::Resources | Self::ResourceTemplates | Self::Prompts => &[],
+            Self::Tools => &server.catalog.tools,
+            Self::Resources => &server.catalog.resources,
+            Self::ResourceTemplates => &server.catalog.templates,
+            Self::Prompts => &server.catalog.prompts,
         }
     }
 }

@@ -30,6 +30,14 @@ impl RedisUrl {
     pub(super) fn client(&self) -> Client {
         self.0.clone()
     }
+
+    /// What those know who share it, and nobody else if it has a password.
+    pub(crate) fn secret(&self) -> Vec<u8> {
+        let info = self.0.get_connection_info();
+        let redis = info.redis_settings();
+        let (user, password) = (redis.username(), redis.password());
+        format!("{} {} {user:?} {password:?}", info.addr(), redis.db()).into_bytes()
+    }
 }
 
 impl FromStr for RedisUrl {

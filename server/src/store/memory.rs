@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::shards::Shards;
-use crate::store::{Session, SessionId, StoreError};
+use crate::store::{Change, Session, SessionId, StoreError};
 
 pub(crate) struct MemoryStore {
     shards: Shards<Entry>,
@@ -43,7 +43,18 @@ impl MemoryStore {
             return None; // the sweep takes it, and ends what hangs on it
         }
         entry.seen = now;
-        Some(entry.session)
+        Some(entry.session.clone())
+    }
+
+    pub(crate) fn change(&self, id: SessionId, change: &Change) {
+        let mut shard = self.shards.of(id).lock();
+        let Some(Entry { session, .. }) = shard.get_mut(&id) else { return };
+        match change {
+            Change::Level(level) => session.level = *level,
+            Change::Subscribe(uri) if session.subscriptions.contains(uri) => {}
+            Change::Subscribe(uri) => session.subscriptions.push(uri.clone()),
+            Change::Unsubscribe(uri) => session.subscriptions.retain(|own| own != uri),
+        }
     }
 
     pub(crate) fn remove(&self, id: SessionId) -> bool {
@@ -91,32 +102,36 @@ impl MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{Capabilities, Level};
     use squall_model::mcp::era::ProtocolVersion;
 
-    const SESSION: Session = Session { version: ProtocolVersion::LATEST };
     const TTL: Duration = Duration::from_secs(60);
     const A: SessionId = SessionId::of(0xa);
     const B: SessionId = SessionId::of(0xb);
     const C: SessionId = SessionId::of(0xc);
 
+    fn session() -> Session {
+        Session::new(ProtocolVersion::LATEST, Capabilities::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_session_lives_as_long_as_it_is_used() {
         let store = MemoryStore::new(10, TTL);
         let (used, idle) = (A, B);
-        store.insert(used, SESSION).expect("room");
-        store.insert(idle, SESSION).expect("room");
+        store.insert(used, session()).expect("room");
+        store.insert(idle, session()).expect("room");
         tokio::time::advance(TTL / 2).await;
-        assert_eq!(store.find(used), Some(SESSION));
+        assert_eq!(store.find(used), Some(session()));
         tokio::time::advance(TTL / 2).await;
         assert_eq!(store.find(idle), None);
         assert_eq!(store.sweep(), [idle]);
-        assert_eq!((store.find(used), store.count()), (Some(SESSION), 1));
+        assert_eq!((store.find(used), store.count()), (Some(session()), 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stale_session_cannot_be_ended_once_more() {
         let store = MemoryStore::new(10, TTL);
-        store.insert(A, SESSION).expect("room");
+        store.insert(A, session()).expect("room");
         tokio::time::advance(TTL).await;
         assert!(!store.remove(A));
         assert_eq!((store.sweep(), store.count()), (vec![], 0));
@@ -126,11 +141,31 @@ mod tests {
     async fn the_limit_holds_and_an_ended_session_makes_room() {
         let store = MemoryStore::new(2, TTL);
         for id in [A, B] {
-            store.insert(id, SESSION).expect("room");
+            store.insert(id, session()).expect("room");
         }
-        assert!(matches!(store.insert(C, SESSION), Err(StoreError::Full { limit: 2 })));
+        assert!(matches!(store.insert(C, session()), Err(StoreError::Full { limit: 2 })));
         assert!(store.remove(A));
         assert!(!store.remove(A));
-        store.insert(C, SESSION).expect("room again");
+        store.insert(C, session()).expect("room again");
+    }
+
+    #[tokio::test]
+    async fn a_session_is_what_its_client_made_of_it() {
+        let store = MemoryStore::new(10, TTL);
+        store.insert(A, session()).expect("room");
+        for change in [
+            Change::Level(Level::Error),
+            Change::Subscribe("app://a".to_owned()),
+            Change::Subscribe("app://b".to_owned()),
+            Change::Subscribe("app://b".to_owned()),
+            Change::Unsubscribe("app://a".to_owned()),
+        ] {
+            store.change(A, &change);
+        }
+        let changed = store.find(A).expect("alive");
+        assert_eq!(
+            (changed.level, changed.subscriptions),
+            (Level::Error, vec!["app://b".to_owned()])
+        );
     }
 }

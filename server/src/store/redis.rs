@@ -1,21 +1,35 @@
 //! Sessions in Redis: shared by all servers of one database, and kept when a server goes.
 //!
-//! A session is the key `squall:session:<id>`; its value is the protocol version and its TTL is how
-//! long it may still be idle. Nothing is remembered here, so that what happens to the key elsewhere
+//! A session is the key `squall:session:<id>`; its value is JSON, and its TTL is how long it may still be
+//! idle. Nothing is remembered here, so that what happens to the key elsewhere
 //! is seen by the next request. The database is for sessions alone: the limit is held against its
 //! size, before each new session, so that several that begin at the same moment may exceed it by as
 //! many. Redis 6.2 is needed (`GETEX`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, cmd, pipe};
+use serde::{Deserialize, Serialize};
+use squall_model::mcp::era::ProtocolVersion;
 
+use crate::client::{Capabilities, Level};
 use crate::redis_link::{Link, LinkError, Repeat, Request};
-use crate::store::{Session, SessionId, StoreError};
+use crate::store::{Change, Session, SessionId, StoreError};
 
 /// Sessions that are asked for in one round trip.
 const CHUNK: usize = 500;
+/// Changes a session that is alive, and leaves its TTL as it is. A dead one stays dead.
+const CHANGE: &str = "\
+    local value = redis.call('GET', KEYS[1]) \
+    if not value then return 0 end \
+    local session = cjson.decode(value) \
+    if ARGV[1] == 'level' then session.level = ARGV[2] \
+    elseif ARGV[1] == 'subscribe' then session.subscriptions[ARGV[2]] = true \
+    else session.subscriptions[ARGV[2]] = nil end \
+    redis.call('SET', KEYS[1], cjson.encode(session), 'KEEPTTL') \
+    return 1";
 /// A hundred years: what is longer overflows a time of Redis.
 const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -47,7 +61,7 @@ impl RedisStore {
             return Err(StoreError::Full { limit });
         }
         let mut set = cmd("SET");
-        set.arg(key(id)).arg(session.version.as_str()).arg("PX").arg(self.ttl);
+        set.arg(key(id)).arg(Stored::of(session).write()).arg("PX").arg(self.ttl);
         self.ask::<()>(&set).await?;
         Ok(id)
     }
@@ -62,6 +76,18 @@ impl RedisStore {
             Err(error) if error.refusal() == Some("WRONGTYPE") => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// In Redis itself, so that two changes at a time do not undo each other.
+    pub(crate) async fn change(&self, id: SessionId, change: &Change) -> Result<(), StoreError> {
+        let (what, value) = match change {
+            Change::Level(level) => ("level", serde_json::to_string(level).unwrap_or_default()),
+            Change::Subscribe(uri) => ("subscribe", uri.clone()),
+            Change::Unsubscribe(uri) => ("unsubscribe", uri.clone()),
+        };
+        let mut eval = cmd("EVAL");
+        eval.arg(CHANGE).arg(1).arg(key(id)).arg(what).arg(value.trim_matches('"'));
+        self.ask::<()>(&eval).await
     }
 
     /// A second answer would tell that there was no session: this is asked once.
@@ -120,23 +146,61 @@ fn key(id: SessionId) -> String {
     format!("squall:session:{id}")
 }
 
-/// A value that is no version that this server speaks is no session.
+/// A session as it stands in Redis. What is subscribed to are the keys of an object, because Lua cannot tell
+/// an empty list from an empty object.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: ProtocolVersion,
+    #[serde(default)]
+    client: Capabilities,
+    #[serde(default = "info")]
+    level: Level,
+    #[serde(default)]
+    subscriptions: BTreeMap<String, bool>,
+}
+
+fn info() -> Level {
+    Level::Info
+}
+
+impl Stored {
+    fn of(session: Session) -> Self {
+        let Session { version, client, level, subscriptions } = session;
+        let subscriptions = subscriptions.into_iter().map(|uri| (uri, true)).collect();
+        Self { version, client, level, subscriptions }
+    }
+
+    fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A value without a version that this server speaks is no session.
 fn read(value: Option<&[u8]>) -> Option<Session> {
-    let text = str::from_utf8(value?).ok()?;
-    text.parse().ok().map(|version| Session { version })
+    let Stored { version, client, level, subscriptions } = serde_json::from_slice(value?).ok()?;
+    Some(Session { version, client, level, subscriptions: subscriptions.into_keys().collect() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_model::mcp::era::ProtocolVersion;
 
     #[test]
-    fn a_value_is_a_version_and_everything_else_is_no_session() {
+    fn what_was_stored_is_read_back_and_everything_else_is_no_session() {
+        let client = Capabilities { sampling: true, url: true, ..Capabilities::default() };
         for version in ProtocolVersion::ALL {
-            assert_eq!(read(Some(version.as_str().as_bytes())), Some(Session { version }));
+            let session = Session {
+                level: Level::Error,
+                subscriptions: vec!["app://a".to_owned(), "app://b".to_owned()],
+                ..Session::new(version, client)
+            };
+            let written = Stored::of(session.clone()).write();
+            assert_eq!(read(Some(written.as_bytes())), Some(session));
+            let least = format!(r#"{{"version":"{version}"}}"#);
+            let session = Session::new(version, Capabilities::default());
+            assert_eq!(read(Some(least.as_bytes())), Some(session));
         }
-        for value in [&b""[..], b"1", b"2025-11-25 ", b"2026-07-28", b"\xff"] {
+        for value in [&b""[..], b"1", b"2025-11-25", br#"{"version":"2026-07-28"}"#, b"\xff"] {
             assert_eq!(read(Some(value)), None, "{value:?}");
         }
         assert_eq!(read(None), None);

@@ -7,7 +7,7 @@ use super::ToolResult;
 
 pub(super) const DESCRIPTION: &str = "Returns the message as it came, at once";
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
     message: String,

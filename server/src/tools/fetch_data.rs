@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use tokio::time::Instant;
 
-use super::{Progress, ToolResult};
+use super::{Caller, ToolResult};
+use crate::client::Level;
 
 pub(super) const DESCRIPTION: &str =
     "Waits as if it fetched something from elsewhere: an I/O-bound call";
@@ -17,13 +19,22 @@ const DEFAULT_MS: u64 = 20;
 /// Parts of the wait, after each of which progress is told.
 const STEPS: u32 = 5;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
     #[serde(default)]
     delay_ms: Delay,
     #[serde(default = "default_url")]
     url: String,
+}
+
+/// What came back.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Output {
+    url: String,
+    /// Milliseconds that it took at least.
+    delay_ms: u64,
+    data: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -75,18 +86,16 @@ pub(super) fn input_schema() -> Value {
     })
 }
 
-pub(super) async fn run(arguments: Arguments, progress: &Progress) -> ToolResult {
+pub(super) async fn run(arguments: Arguments, caller: &Caller) -> ToolResult {
     let Delay(delay) = arguments.delay_ms;
     let begun = Instant::now();
+    caller.log(Level::Debug, "fetching");
     for step in 1..=STEPS {
         // Each step ends at its own moment, so that the timer's rounding does not add up.
         tokio::time::sleep_until(begun + delay * step / STEPS).await;
-        progress.report(step, STEPS);
+        caller.progress(step, STEPS);
     }
-    let answer = json!({
-        "url": arguments.url,
-        "delay_ms": delay.as_millis() as u64,
-        "data": "simulated",
-    });
-    ToolResult::text(answer.to_string())
+    caller.log(Level::Info, "fetched");
+    let delay_ms = delay.as_millis() as u64;
+    ToolResult::structured(&Output { url: arguments.url, delay_ms, data: "simulated" })
 }

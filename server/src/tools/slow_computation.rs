@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, ToolResult};
+use super::{Caller, ToolResult};
 use crate::server::Server;
 
 pub(super) const DESCRIPTION: &str = "Computes for a while: a CPU-bound call";
@@ -16,10 +17,10 @@ pub(super) const DESCRIPTION: &str = "Computes for a while: a CPU-bound call";
 const MAX: u64 = 100_000_000;
 /// About 3 ms of an optimised build.
 const DEFAULT: u64 = 1_200_000;
-/// Parts of the work, between which progress is told and a shutdown is noticed.
+/// Parts of the work, between which progress is told and it is noticed that nobody wants it any more.
 const STEPS: u32 = 10;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
     #[serde(default)]
@@ -65,30 +66,33 @@ pub(super) fn input_schema() -> Value {
     })
 }
 
-pub(super) async fn run(
-    arguments: Arguments,
-    server: &Arc<Server>,
-    progress: Progress,
-) -> ToolResult {
+pub(super) async fn run(arguments: Arguments, server: &Arc<Server>, caller: &Caller) -> ToolResult {
     let Ok(_core) = server.cores.acquire().await else {
         return ToolResult::failure("the server is shutting down");
     };
     let Iterations(iterations) = arguments.iterations;
-    let abort = server.abort.clone();
-    let work = spawn_blocking(move || compute(iterations, &abort, &progress));
+    let (stop, (told, mut steps)) = (caller.stop.clone(), mpsc::unbounded_channel());
+    let work = spawn_blocking(move || compute(iterations, &stop, &told));
+    while let Some(step) = steps.recv().await {
+        caller.progress(step, STEPS);
+    }
     match work.await {
         Ok(Some(value)) => ToolResult::text(format!("{value:016x} after {iterations} iterations")),
-        Ok(None) => ToolResult::failure("the computation was stopped: the server shuts down"),
+        Ok(None) => ToolResult::failure("the computation was stopped"),
         Err(error) => ToolResult::failure(format!("the computation failed: {error}")),
     }
 }
 
 /// The value after that many rounds; `None` if it was stopped before.
-fn compute(iterations: u64, abort: &CancellationToken, progress: &Progress) -> Option<u64> {
+fn compute(
+    iterations: u64,
+    stop: &CancellationToken,
+    told: &mpsc::UnboundedSender<u32>,
+) -> Option<u64> {
     let mut value = 0x9e37_79b9_7f4a_7c15;
     let mut done = 0;
     for step in 1..=STEPS {
-        if abort.is_cancelled() {
+        if stop.is_cancelled() {
             return None;
         }
         let until = iterations * u64::from(step) / u64::from(STEPS);
@@ -96,7 +100,7 @@ fn compute(iterations: u64, abort: &CancellationToken, progress: &Progress) -> O
             value = mix(black_box(value));
         }
         done = until;
-        progress.report(step, STEPS);
+        let _ = told.send(step); // nobody waits any more
     }
     Some(value)
 }

@@ -3,11 +3,14 @@
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use squall_model::mcp::envelope::PeekError;
 use squall_model::mcp::era::{ProtocolVersion, UnknownVersion};
 
+use super::mirror::Mismatch;
 use super::reply::{self, Reply};
 use crate::bus::StreamError;
+use crate::methods;
 use crate::rpc::{self, RpcError};
 use crate::store::StoreError;
 use crate::streams::OpenError;
@@ -71,6 +74,21 @@ pub(crate) enum Refusal {
     VersionUnknown(UnknownVersion),
     #[error("the MCP-Protocol-Version header is there more than once: send it once")]
     VersionRepeated,
+    #[error(
+        "a body of the stateless era is one request or notification: a batch, or an answer, was found"
+    )]
+    NotOneMessage,
+    #[error("`params._meta` lacks `{0}`: every request of the stateless era needs it")]
+    MetaMissing(&'static str),
+    #[error("`params._meta` is wrong: {0}")]
+    MetaWrong(serde_json::Error),
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    #[error("protocol version `{0}` is not supported: see `data.supported`")]
+    VersionUnsupported(String),
+    /// An error of the stateless era, which has a status of its own.
+    #[error("{1}")]
+    Rpc(StatusCode, RpcError),
     #[error("the server is shutting down: try again in a moment")]
     Stopping,
     #[error("the session store is unreachable (Redis does not answer): ask again in a moment")]
@@ -115,7 +133,10 @@ impl From<StreamError> for Refusal {
 impl Refusal {
     /// The answer, to the request of that id where one could be told.
     pub(crate) fn reply(&self, id: Option<&RawValue>) -> Reply {
-        let error = RpcError::new(self.code(), self.to_string());
+        let error = match self {
+            Self::Rpc(_, error) => error.clone(),
+            _ => RpcError { data: self.data(), ..RpcError::new(self.code(), self.to_string()) },
+        };
         let mut reply = reply::json(self.status(), rpc::error(id, &error));
         let headers = reply.headers_mut();
         match self {
@@ -141,6 +162,7 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Rpc(status, _) => *status,
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::Path(_) | Self::SessionUnknown => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -160,11 +182,24 @@ impl Refusal {
         }
     }
 
+    fn data(&self) -> Option<Value> {
+        match self {
+            Self::VersionUnsupported(requested) => {
+                Some(json!({ "supported": methods::supported_versions(), "requested": requested }))
+            }
+            _ => None,
+        }
+    }
+
     fn code(&self) -> i32 {
         match self {
+            Self::MetaMissing(_) | Self::MetaWrong(_) => rpc::INVALID_PARAMS,
+            Self::Mismatch(_) => rpc::HEADER_MISMATCH,
+            Self::VersionUnsupported(_) => rpc::UNSUPPORTED_VERSION,
             Self::Body(PeekError::NotJson(_)) => rpc::PARSE_ERROR,
             Self::Body(_)
             | Self::Id(_)
+            | Self::NotOneMessage
             | Self::BatchEmpty
             | Self::BatchTooLong { .. }
             | Self::BatchVersion(_)

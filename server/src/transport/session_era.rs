@@ -5,35 +5,47 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::{Envelope, Kind, Message};
-use squall_model::mcp::era::ProtocolVersion;
+use squall_model::mcp::era::{Era, ProtocolVersion};
 use squall_model::mcp::header::{PROTOCOL_VERSION, SESSION_ID};
 use squall_model::mcp::sse;
 
 use super::accept::{self, Accepts};
 use super::refusal::Refusal;
 use super::reply::{self, Reply};
-use crate::methods::{self, Begun, Outcome, Success, ToolCall, clip};
-use crate::rpc;
+use crate::bus::SessionNews;
+use crate::methods::{self, Asker, Begun, Outcome, Success, ToolCall, clip};
+use crate::pending::{self, ClientAnswer};
+use crate::rpc::{self, RpcError};
 use crate::server::Server;
-use crate::store::{Session, SessionId};
+use crate::store::{Change, Session, SessionId};
 use crate::streams::EventStream;
-use crate::tools::{Caller, Progress};
+use crate::tools::Caller;
 
 /// POST: one message, or a batch, from the client.
-pub(crate) async fn post(
+pub(super) async fn post(
     server: &Arc<Server>,
     headers: &HeaderMap,
-    body: &[u8],
+    envelope: &Envelope<'_>,
 ) -> Result<Reply, Refusal> {
-    let envelope = Envelope::peek(body).map_err(Refusal::Body)?;
-    let id = id_of_request(&envelope);
-    let answered = take(server, headers, &envelope).await;
-    Ok(answered.unwrap_or_else(|refusal| {
-        tracing::debug!(%refusal, "message refused");
-        refusal.reply(id)
-    }))
+    let accepts = Accepts::read(headers).ok_or(Refusal::NotAcceptable)?;
+    envelope.messages().iter().try_for_each(check_id)?;
+    match envelope {
+        Envelope::Single(message) if is_initialize(message) => {
+            initialize(server, headers, accepts, message).await
+        }
+        Envelope::Single(message) => {
+            let (id, session) = require(server, headers).await?;
+            single(server, (id, &session), accepts, message).await
+        }
+        Envelope::Batch(messages) => {
+            let (id, session) = require(server, headers).await?;
+            check_batch(server, &session, messages)?;
+            batch(server, (id, &session), accepts, messages).await
+        }
+    }
 }
 
 /// GET: the session's stream of messages from the server.
@@ -43,8 +55,10 @@ pub(crate) async fn get(server: &Arc<Server>, headers: &HeaderMap) -> Result<Rep
     }
     let (id, _) = require(server, headers).await?;
     let stream = server.bus.open(id).await?;
-    // Once more: a DELETE that came between would not have found the stream to close.
-    require(server, headers).await?;
+    // Once more: a DELETE that came between would not have found the stream to close, and a subscription
+    // not the stream that it is for.
+    let (_, session) = require(server, headers).await?;
+    server.streams.subscribe(id, &session.subscriptions);
     Ok(reply::stream(stream))
 }
 
@@ -59,43 +73,11 @@ pub(crate) async fn delete(server: &Arc<Server>, headers: &HeaderMap) -> Result<
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-async fn take(
-    server: &Arc<Server>,
-    headers: &HeaderMap,
-    envelope: &Envelope<'_>,
-) -> Result<Reply, Refusal> {
-    let accepts = Accepts::read(headers).ok_or(Refusal::NotAcceptable)?;
-    envelope.messages().iter().try_for_each(check_id)?;
-    match envelope {
-        Envelope::Single(message) if is_initialize(message) => {
-            initialize(server, headers, accepts, message).await
-        }
-        Envelope::Single(message) => {
-            let (id, _) = require(server, headers).await?;
-            single(server, id, accepts, message).await
-        }
-        Envelope::Batch(messages) => {
-            let (id, session) = require(server, headers).await?;
-            check_batch(server, session, messages)?;
-            batch(server, id, accepts, messages).await
-        }
-    }
-}
-
-fn id_of_request<'a>(envelope: &Envelope<'a>) -> Option<&'a RawValue> {
-    match envelope {
-        Envelope::Single(message) if message.kind == Kind::Request => {
-            message.id.filter(|id| rpc::is_valid_id(id))
-        }
-        _ => None,
-    }
-}
-
 fn is_initialize(message: &Message<'_>) -> bool {
     message.kind == Kind::Request && message.method.as_deref() == Some("initialize")
 }
 
-fn check_id(message: &Message<'_>) -> Result<(), Refusal> {
+pub(super) fn check_id(message: &Message<'_>) -> Result<(), Refusal> {
     match message.id {
         Some(id) if message.kind == Kind::Request && !rpc::is_valid_id(id) => {
             Err(Refusal::Id(clip(id.get())))
@@ -160,11 +142,12 @@ async fn initialize(
         find(server, id).await?;
         return Err(Refusal::SessionInitialized);
     }
-    let version = match methods::negotiate(message) {
-        Ok(version) => version,
+    let session = match methods::negotiate(message) {
+        Ok(session) => session,
         Err(error) => return Ok(one(accepts, write(server, message, &Err(error)))),
     };
-    let id = server.store.create(Session { version }).await?;
+    let version = session.version;
+    let id = server.store.create(session).await?;
     server.stats.sessions_created.increase();
     let result = Ok(methods::initialized(version));
     let reply = one(accepts, write(server, message, &result));
@@ -180,65 +163,159 @@ fn with_session(mut reply: Reply, id: SessionId) -> Reply {
 
 async fn single(
     server: &Arc<Server>,
-    session: SessionId,
+    session: (SessionId, &Session),
     accepts: Accepts,
     message: &Message<'_>,
 ) -> Result<Reply, Refusal> {
     if message.kind != Kind::Request {
+        hear(server, session.0, message).await;
         return Ok(reply::empty(StatusCode::ACCEPTED));
     }
-    match methods::begin(server, message) {
+    match methods::begin(server, asker(session), message) {
         Ok(Begun::Call(call)) if streams(accepts, &call) => {
-            Ok(stream(server, session, message, call))
+            Ok(stream(server, asker(session), message, call))
         }
         begun => {
-            let outcome = finish(server, session, begun).await;
+            let outcome = finish(server, session, message, begun).await;
             Ok(one(accepts, write(server, message, &outcome)))
         }
     }
 }
 
-/// Whether a call's answer is worth a stream: it takes time, and the client prefers events or
-/// wants to hear of progress.
-fn streams(accepts: Accepts, call: &ToolCall) -> bool {
-    let wants_progress = call.progress_token.is_some() && accepts.takes_events();
-    !call.call.is_quick() && (accepts.prefers_events() || wants_progress)
+fn asker((id, session): (SessionId, &Session)) -> Asker<'_> {
+    Asker {
+        era: Era::Session,
+        session: Some((id, session)),
+        client: session.client,
+        level: Some(session.level),
+    }
 }
 
-/// Answers at once with a stream, on which the call's progress and then its result go out.
+/// Takes what wants no answer: a client's answers to this server's requests, and what it cancels. Where
+/// they reach nobody, nothing is to be done about it.
+async fn hear(server: &Arc<Server>, session: SessionId, message: &Message<'_>) {
+    let news = match (message.kind, message.method.as_deref()) {
+        (Kind::Response | Kind::Error, _) => answer_in(message),
+        (Kind::Notification, Some("notifications/cancelled")) => cancelled_in(message),
+        _ => None,
+    };
+    let Some(news) = news else { return };
+    if let Err(error) = server.bus.spread(session, &news).await {
+        tracing::debug!(%error, "news of a session reached this replica only");
+    }
+}
+
+fn answer_in(message: &Message<'_>) -> Option<SessionNews> {
+    let request: String = serde_json::from_str(message.id?.get()).ok()?;
+    if !pending::is_of_a_server(&request) {
+        return None;
+    }
+    let answer = serde_json::from_str(message.answer?.get()).ok()?;
+    let answer = match message.kind {
+        Kind::Error => ClientAnswer::Error(answer),
+        _ => ClientAnswer::Result(answer),
+    };
+    Some(SessionNews::Answer { request, answer })
+}
+
+fn cancelled_in(message: &Message<'_>) -> Option<SessionNews> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params<'a> {
+        #[serde(borrow)]
+        request_id: &'a RawValue,
+    }
+    let params: Params<'_> = serde_json::from_str(message.params?.get()).ok()?;
+    Some(SessionNews::Cancel { request: params.request_id.get().to_owned() })
+}
+
+/// Whether a call's answer is worth a stream: it takes time, and the client prefers events, wants to hear
+/// of progress, or will have to be asked something.
+fn streams(accepts: Accepts, call: &ToolCall) -> bool {
+    let has_news = call.progress_token.is_some() || call.call.talks();
+    !call.call.is_quick() && (accepts.prefers_events() || (has_news && accepts.takes_events()))
+}
+
+/// Answers at once with a stream, on which go out what the call has to say and then its result.
 fn stream(
     server: &Arc<Server>,
-    session: SessionId,
+    asker: Asker<'_>,
     message: &Message<'_>,
-    call: ToolCall,
+    mut call: ToolCall,
 ) -> Reply {
     let (events, body) = EventStream::of_one_answer();
-    let ToolCall { call, progress_token } = call;
-    let progress =
-        progress_token.map(|token| Progress::to(token, events.clone())).unwrap_or_default();
-    let caller = Caller { session, progress };
+    let caller = caller(server, asker).on(events.clone(), call.progress_token.take());
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {
-        let outcome = methods::run(&owner, call, caller).await;
-        let answer = write_for(&owner, id.as_deref(), &outcome);
-        let _ = events.send(event(&answer)).await; // the client may be gone
+        let stop = caller.stop.clone();
+        let outcome = in_flight(&owner, id.as_deref(), call, caller).await;
+        // A call that was cancelled is not answered (basic/utilities/cancellation, behavior requirements).
+        if !stop.is_cancelled() || owner.abort.is_cancelled() {
+            let answer = write_for(&owner, id.as_deref(), &outcome);
+            let _ = events.send(event(&answer)).await; // the client may be gone
+        }
     });
     reply::stream(body)
 }
 
+fn caller(server: &Server, asker: Asker<'_>) -> Caller {
+    let session = asker.session.map(|(id, _)| id);
+    let stop = server.abort.child_token();
+    Caller::new(session, asker.client, asker.level, stop)
+}
+
+/// Runs a call that its session can cancel.
+async fn in_flight(
+    server: &Arc<Server>,
+    id: Option<&RawValue>,
+    call: ToolCall,
+    caller: Caller,
+) -> Outcome {
+    let (true, Some(id), Some(session)) = (!call.call.is_quick(), id, caller.session) else {
+        return methods::run(server, call, caller).await;
+    };
+    let _flight = server.desk.in_flight.begin(session, id.get(), caller.stop.clone());
+    methods::run(server, call, caller).await
+}
+
 async fn finish(
     server: &Arc<Server>,
-    session: SessionId,
-    begun: Result<Begun, rpc::RpcError>,
+    session: (SessionId, &Session),
+    message: &Message<'_>,
+    begun: Result<Begun, RpcError>,
 ) -> Outcome {
     match begun? {
         Begun::Done(success) => Ok(success),
-        Begun::Call(call) => methods::run(server, call.call, Caller::of(session)).await,
+        Begun::Call(call) => {
+            in_flight(server, message.id, call, caller(server, asker(session))).await
+        }
+        Begun::Change(change) => change_session(server, session.0, change).await,
     }
 }
 
-fn check_batch(server: &Server, session: Session, messages: &[Message<'_>]) -> Result<(), Refusal> {
+/// Changes a session in the store first, and then where its stream is: whoever opens one in between reads
+/// the change from the store.
+async fn change_session(server: &Arc<Server>, session: SessionId, change: Change) -> Outcome {
+    let failed = |error: String| RpcError::new(rpc::SERVER_ERROR, error);
+    server.store.change(session, &change).await.map_err(|error| failed(error.to_string()))?;
+    let news = match change {
+        Change::Level(_) => None,
+        Change::Subscribe(uri) => Some(SessionNews::Subscribe { uri }),
+        Change::Unsubscribe(uri) => Some(SessionNews::Unsubscribe { uri }),
+    };
+    if let Some(news) = news {
+        let spread = server.bus.spread(session, &news).await;
+        spread.map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(Success::Empty {})
+}
+
+fn check_batch(
+    server: &Server,
+    session: &Session,
+    messages: &[Message<'_>],
+) -> Result<(), Refusal> {
     let limit = server.config.max_batch;
     if session.version != ProtocolVersion::V2025_03_26 {
         return Err(Refusal::BatchVersion(session.version));
@@ -259,13 +336,17 @@ fn check_batch(server: &Server, session: Session, messages: &[Message<'_>]) -> R
 /// Answers the requests of a batch together, as JSON-RPC has it (section 6).
 async fn batch(
     server: &Arc<Server>,
-    session: SessionId,
+    session: (SessionId, &Session),
     accepts: Accepts,
     messages: &[Message<'_>],
 ) -> Result<Reply, Refusal> {
+    for message in messages.iter().filter(|one| one.kind != Kind::Request) {
+        hear(server, session.0, message).await;
+    }
     let requests = messages.iter().filter(|one| one.kind == Kind::Request);
     let answers = requests.map(|message| async {
-        let outcome = finish(server, session, methods::begin(server, message)).await;
+        let begun = methods::begin(server, asker(session), message);
+        let outcome = finish(server, session, message, begun).await;
         write(server, message, &outcome)
     });
     let answers = join_all(answers).await;
@@ -307,7 +388,7 @@ fn write_for(server: &Server, id: Option<&RawValue>, outcome: &Outcome) -> Bytes
     rpc::answer(id.unwrap_or(RawValue::NULL), outcome)
 }
 
-fn one(accepts: Accepts, answer: Bytes) -> Reply {
+pub(super) fn one(accepts: Accepts, answer: Bytes) -> Reply {
     if accepts.prefers_events() {
         reply::events(event(&answer))
     } else {
@@ -315,6 +396,6 @@ fn one(accepts: Accepts, answer: Bytes) -> Reply {
     }
 }
 
-fn event(answer: &Bytes) -> Bytes {
+pub(super) fn event(answer: &Bytes) -> Bytes {
     sse::encode(None, &String::from_utf8_lossy(answer))
 }

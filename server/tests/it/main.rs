@@ -1,6 +1,7 @@
 //! The server as a client meets it: over real sockets, one rule at a time.
 
 mod batches;
+mod dialogue;
 mod hostile;
 mod lifecycle;
 mod lists;
@@ -8,9 +9,11 @@ mod notifications;
 mod outages;
 mod refusals;
 mod sessions;
+mod shared_dialogue;
 mod shared_notifications;
 mod shared_sessions;
 mod shared_streams;
+mod stateless;
 mod streams;
 mod tools;
 mod world;

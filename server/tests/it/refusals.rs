@@ -54,7 +54,7 @@ async fn ids_come_back_exactly_as_they_were_written() {
 async fn an_unknown_method_is_a_json_rpc_error_and_no_http_error() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
-    for method in ["nonsense", "resources/subscribe", "logging/setLevel", "server/discover"] {
+    for method in ["nonsense", "tasks/get", "subscriptions/listen", "tools/call2"] {
         let body = request(method, &serde_json::json!({}));
         let answer = server.post(body).session(&id).send().await;
         answer.refuses(200, -32601, method);

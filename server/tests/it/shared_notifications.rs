@@ -65,7 +65,7 @@ async fn whatever_else_is_on_the_channel_harms_nobody() {
     let server = redis.server().await;
     let id = server.session(LATEST).await;
     let mut stream = server.stream(&id).await;
-    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "x" });
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "result": {} });
     let request = json!({ "notification": { "id": 1, "to": "all", "message": message } });
     let (open, close) = ("[".repeat(9000), "]".repeat(9000));
     let nested = format!(r#"{{"notification":{{"id":1,"to":"all","message":{open}{close}}}}}"#);

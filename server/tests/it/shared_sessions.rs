@@ -132,11 +132,12 @@ async fn a_value_that_is_no_version_is_no_session() {
     let Some(redis) = redis().await else { return };
     let server = redis.server().await;
     let id = server.session(LATEST).await;
-    for value in ["", "1", "2026-07-28", "2025-11-25\n", "{}", &"x".repeat(100_000)] {
+    for value in ["", "1", "2025-11-25", "{}", r#"{"version":"2026-07-28"}"#, &"x".repeat(100_000)]
+    {
         redis.run::<()>(&["SET", &key(&id), value]).await;
         server.ping(&id).await.refuses(404, -32001, "initialize");
     }
-    redis.run::<()>(&["SET", &key(&id), "2025-06-18"]).await;
+    redis.run::<()>(&["SET", &key(&id), r#"{"version":"2025-06-18"}"#]).await;
     let mut stream = server.stream(&id).await;
     redis.run::<()>(&["DEL", &key(&id)]).await;
     redis.run::<()>(&["RPUSH", &key(&id), "2025-11-25"]).await;

@@ -10,8 +10,15 @@ use squall_model::mcp::header::{EVENT_STREAM, JSON};
 
 use crate::world::*;
 
-const NAMES: [&str; 5] =
-    ["fast-echo", "slow-computation", "fetch-data", "get-server-stats", "trigger-notification"];
+const NAMES: [&str; 7] = [
+    "fast-echo",
+    "slow-computation",
+    "fetch-data",
+    "trigger-notification",
+    "request-sampling",
+    "request-input",
+    "get-server-stats",
+];
 
 #[tokio::test]
 async fn the_tools_are_listed_with_their_schemas() {
@@ -52,7 +59,7 @@ async fn the_pages_of_the_list_put_together_are_the_list() {
 async fn a_cursor_that_was_never_given_is_invalid() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
-    for cursor in [json!("nonsense"), json!(7), json!("after-5")] {
+    for cursor in [json!("nonsense"), json!(7), json!("after-7")] {
         let body = request("tools/list", &json!({ "cursor": cursor }));
         server.post(body).session(&id).send().await.refuses(200, -32602, "");
     }
@@ -143,9 +150,10 @@ async fn progress_is_told_on_the_stream_of_the_answer() {
         let answer = server.post(body.clone()).session(&id).send().await;
         assert!(answer.is_stream());
         let messages = answer.messages();
-        let (result, progress) = messages.split_last().expect("messages");
+        let (result, news) = messages.split_last().expect("messages");
         assert_eq!((&result["id"], &result["result"]["isError"]), (&json!(1), &json!(false)));
-        let told = progress.iter().map(|one| {
+        let progress = news.iter().filter(|one| one["method"] != "notifications/message");
+        let told = progress.map(|one| {
             assert_eq!(one["method"], "notifications/progress");
             assert_eq!(one["params"]["progressToken"], "p");
             one["params"]["progress"].as_u64().expect("a number")
@@ -214,4 +222,47 @@ async fn the_stats_count_what_happened() {
     assert_eq!(stats["tool_calls"]["get-server-stats"], 1);
     assert!(stats["uptime_seconds"].is_f64());
     assert_eq!(stats["memory"]["rss_bytes"].is_u64(), cfg!(target_os = "linux"));
+}
+
+/// What the schemas say is what is taken, and what is given back.
+#[tokio::test]
+async fn the_schemas_are_true() {
+    let server = server().await;
+    let id = server.session("2025-11-25").await;
+    let result = server.post(request("tools/list", &json!({}))).session(&id).send().await.result();
+    let schemas = |name: &str, which: &str| {
+        let tools = result["tools"].as_array().expect("tools");
+        let tool = tools.iter().find(|tool| tool["name"] == name).expect(name);
+        jsonschema::draft202012::new(&tool[which]).expect("a schema")
+    };
+    for (name, arguments) in [
+        ("fast-echo", json!({ "message": "x" })),
+        ("fast-echo", json!({})),
+        ("fast-echo", json!({ "message": 7 })),
+        ("fast-echo", json!({ "message": "x", "more": 1 })),
+        ("fast-echo", json!([])),
+        ("slow-computation", json!({ "iterations": 1 })),
+        ("slow-computation", json!({ "iterations": 0 })),
+        ("fetch-data", json!({ "delay_ms": 1, "url": "x" })),
+        ("fetch-data", json!({ "delay_ms": -1 })),
+        ("fetch-data", json!({ "delay_ms": 10_001 })),
+        ("trigger-notification", json!({ "kind": "custom", "data": {} })),
+        ("trigger-notification", json!({ "kind": "nothing" })),
+        ("trigger-notification", json!({ "kind": "updated", "uri": "app://static-data" })),
+        ("request-sampling", json!({ "prompt": "x", "max_tokens": 1 })),
+        ("request-sampling", json!({ "prompt": "x", "max_tokens": 0 })),
+        ("request-input", json!({ "mode": "url", "message": "x" })),
+        ("request-input", json!({ "mode": "fax" })),
+        ("get-server-stats", json!({})),
+        ("get-server-stats", json!({ "x": 1 })),
+    ] {
+        let is_valid = schemas(name, "inputSchema").is_valid(&arguments);
+        let answer = server.post(call(name, &arguments)).session(&id).send().await.message();
+        assert_eq!(answer.get("result").is_some(), is_valid, "{name} {arguments}: {answer}");
+        let Some(structured) = answer["result"].get("structuredContent") else { continue };
+        let schema = schemas(name, "outputSchema");
+        assert!(schema.is_valid(structured), "{name}: {structured}");
+        let text = answer["result"]["content"][0]["text"].as_str().expect("text");
+        assert_eq!(serde_json::from_str::<Value>(text).expect("JSON"), *structured);
+    }
 }

@@ -79,6 +79,14 @@ impl TestServer {
         answer.session().expect("a session").to_owned()
     }
 
+    /// A session whose client says that it can do that.
+    pub(crate) async fn session_of_client(&self, capabilities: &str) -> String {
+        let capabilities: Value = serde_json::from_str(capabilities).expect(capabilities);
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities });
+        let answer = self.post(request("initialize", &params)).send().await;
+        answer.session().expect("a session").to_owned()
+    }
+
     /// The session's stream of messages from the server.
     pub(crate) async fn stream(&self, session: &str) -> Opened {
         let stream = self.ask_for_stream(session).open().await;
