@@ -11,20 +11,33 @@ import {
   StreamableHTTPError,
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  LoggingMessageNotificationSchema,
   PromptListChangedNotificationSchema,
   ResourceListChangedNotificationSchema,
+  ResourceUpdatedNotificationSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 
 // Every wait ends: the longest call of the checks takes well under a second.
 const DEADLINE = 60_000;
-const READERS = ["fast-echo", "slow-computation", "fetch-data", "get-server-stats"];
-const TOOLS = [...READERS, "trigger-notification"];
+const TOOLS = [
+  "fast-echo",
+  "slow-computation",
+  "fetch-data",
+  "trigger-notification",
+  "request-sampling",
+  "request-input",
+  "get-server-stats",
+];
+const URIS = ["app://static-data", "app://dynamic-data", "app://large-data"];
 
 /** Connects, lets `use` have the client, and closes it whatever happened. */
-async function connected(url, use, options) {
+async function connected(url, use, { capabilities = {}, answers = [], ...options } = {}) {
   const transport = new StreamableHTTPClientTransport(new URL(url), options);
-  const client = new Client({ name: "squall-peer", version: "1.0.0" });
+  const client = new Client({ name: "squall-peer", version: "1.0.0" }, { capabilities });
+  for (const [schema, answer] of answers) client.setRequestHandler(schema, answer);
   try {
     await client.connect(transport, { timeout: DEADLINE });
     return await use(client, transport);
@@ -85,8 +98,119 @@ const CHECKS = {
       const { tools } = await client.listTools();
       assert.deepEqual(tools.map((tool) => tool.name), TOOLS);
       assert.ok(tools.every((tool) => tool.inputSchema.type === "object"));
-      const readers = tools.filter((tool) => tool.annotations.readOnlyHint);
-      assert.deepEqual(readers.map((tool) => tool.name), READERS);
+      const writers = tools.filter((tool) => !tool.annotations.readOnlyHint);
+      assert.deepEqual(writers.map((tool) => tool.name), ["trigger-notification"]);
+    });
+  },
+
+  async "reads every resource"(url) {
+    await connected(url, async (client) => {
+      const { resources } = await client.listResources();
+      assert.deepEqual(resources.map((resource) => resource.uri), URIS);
+      for (const uri of [...URIS, "app://items/7"]) {
+        const { contents } = await client.readResource({ uri });
+        assert.deepEqual(contents.map((one) => one.uri), [uri]);
+      }
+      const { resourceTemplates } = await client.listResourceTemplates();
+      assert.deepEqual(resourceTemplates.map((one) => one.uriTemplate), ["app://items/{id}"]);
+      await assert.rejects(client.readResource({ uri: "app://nothing" }), { code: -32002 });
+    });
+  },
+
+  async "gets every prompt"(url) {
+    await connected(url, async (client) => {
+      const { prompts } = await client.listPrompts();
+      assert.deepEqual(prompts.map((prompt) => prompt.name), ["greeting", "code-review"]);
+      for (const [language, begin] of [["en", "Hello"], ["es", "\u00a1Hola"], ["fr", "Bonjour"]]) {
+        const filled = await client.getPrompt({ name: "greeting", arguments: { name: "Ada", language } });
+        assert.ok(filled.messages[0].content.text.startsWith(`${begin}, Ada`), language);
+      }
+      const review = { name: "code-review", arguments: { code: "let x;" } };
+      assert.match((await client.getPrompt(review)).messages[0].content.text, /let x;/);
+    });
+  },
+
+  async "completes arguments"(url) {
+    await connected(url, async (client) => {
+      const ref = { type: "ref/prompt", name: "code-review" };
+      const argument = { name: "language", value: "ja" };
+      const { completion } = await client.complete({ ref, argument });
+      assert.deepEqual(completion.values, ["java", "javascript"]);
+    });
+  },
+
+  async "lets its model and its user answer"(url) {
+    const content = { type: "text", text: "4" };
+    const sampled = { role: "assistant", content, model: "peer" };
+    const elicited = ({ params }) =>
+      params.mode === "url"
+        ? { action: "accept" }
+        : { action: "accept", content: { name: "Ada" } };
+    await connected(
+      url,
+      async (client) => {
+        const sampling = { name: "request-sampling", arguments: { prompt: "2 + 2?" } };
+        assert.equal(textOf(await client.callTool(sampling)), "peer said: 4");
+        const form = { name: "request-input", arguments: {} };
+        assert.equal(textOf(await client.callTool(form)), "The user gave the name Ada.");
+        const page = { name: "request-input", arguments: { mode: "url" } };
+        assert.equal(textOf(await client.callTool(page)), "The user agreed to open the page.");
+      },
+      {
+        capabilities: { sampling: {}, elicitation: { form: {}, url: {} } },
+        answers: [
+          [CreateMessageRequestSchema, () => sampled],
+          [ElicitRequestSchema, elicited],
+        ],
+      },
+    );
+  },
+
+  async "is told what it cannot do"(url) {
+    await connected(url, async (client) => {
+      const sampling = { name: "request-sampling", arguments: { prompt: "x" } };
+      assert.match(textOf(await client.callTool(sampling)), /does not support sampling/);
+      assert.match(textOf(await client.callTool({ name: "request-input" })), /elicitation/);
+    });
+  },
+
+  async "hears of a resource that it subscribed to"(url) {
+    await connected(url, async (client) => {
+      const schema = ResourceUpdatedNotificationSchema;
+      const heard = new Promise((resolve) => client.setNotificationHandler(schema, resolve));
+      const uri = "app://dynamic-data";
+      await client.subscribeResource({ uri });
+      const call = { name: "trigger-notification", arguments: { kind: "updated", uri } };
+      while (JSON.parse(textOf(await client.callTool(call))).streams === 0);
+      assert.equal((await heard).params.uri, uri);
+      await client.unsubscribeResource({ uri });
+      assert.equal(JSON.parse(textOf(await client.callTool(call))).streams, 0);
+    });
+  },
+
+  async "hears logs as grave as it wants them"(url) {
+    await connected(url, async (client) => {
+      const heard = [];
+      const schema = LoggingMessageNotificationSchema;
+      client.setNotificationHandler(schema, ({ params }) => heard.push(params.level));
+      const call = { name: "fetch-data", arguments: { delay_ms: 0 } };
+      for (const [level, expected] of [["debug", ["debug", "info"]], ["error", []]]) {
+        await client.setLoggingLevel(level);
+        heard.length = 0;
+        await client.callTool(call, undefined, { onprogress: () => {} });
+        assert.deepEqual(heard, expected, level);
+      }
+    });
+  },
+
+  async "cancels a call, which the server then stops"(url) {
+    await connected(url, async (client) => {
+      const call = { name: "slow-computation", arguments: { iterations: 100_000_000 } };
+      const stop = new AbortController();
+      const onprogress = () => stop.abort();
+      const options = { onprogress, signal: stop.signal, timeout: DEADLINE };
+      await assert.rejects(client.callTool(call, undefined, options));
+      assert.equal(await echo(client, "still there"), "still there");
     });
   },
 
