@@ -1,5 +1,6 @@
 //! THE list of clients that somebody else wrote: those of MCP, each run against `squall server`, directly
-//! and through `squall proxy`; and those of Toxiproxy, run against the proxy's admin API.
+//! and through `squall proxy`; the public conformance suite for servers; and the clients of Toxiproxy, run
+//! against the proxy's admin API.
 
 mod node;
 mod python;
@@ -26,6 +27,7 @@ const CLIENT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 enum Peer {
     Python,
     Typescript,
+    Conformance,
     ToxiproxyPython,
     ToxiproxyNode,
 }
@@ -34,13 +36,19 @@ enum Peer {
 struct Installed(Vec<PathBuf>);
 
 impl Peer {
-    const ALL: [Self; 4] =
-        [Self::Python, Self::Typescript, Self::ToxiproxyPython, Self::ToxiproxyNode];
+    const ALL: [Self; 5] = [
+        Self::Python,
+        Self::Typescript,
+        Self::Conformance,
+        Self::ToxiproxyPython,
+        Self::ToxiproxyNode,
+    ];
 
     fn name(self, way: &str) -> String {
         let client = match self {
             Self::Python => "python client",
             Self::Typescript => "typescript client",
+            Self::Conformance => "conformance suite",
             Self::ToxiproxyPython => "toxiproxy's python client",
             Self::ToxiproxyNode => "toxiproxy's node client",
         };
@@ -51,7 +59,16 @@ impl Peer {
     fn ways(self) -> &'static [&'static str] {
         match self {
             Self::Python | Self::Typescript => &["direct", "through the proxy"],
+            Self::Conformance => &["direct"],
             Self::ToxiproxyPython | Self::ToxiproxyNode => &["admin API"],
+        }
+    }
+
+    /// The server that it is run against.
+    fn server(self) -> &'static [&'static str] {
+        match self {
+            Self::Conformance => &["server", "--listen", "127.0.0.1:0", "--fixtures"],
+            _ => &["server", "--listen", "127.0.0.1:0"],
         }
     }
 
@@ -59,7 +76,7 @@ impl Peer {
     fn need(self) -> &'static str {
         match self {
             Self::Python | Self::ToxiproxyPython => "python",
-            Self::Typescript | Self::ToxiproxyNode => "node",
+            Self::Typescript | Self::Conformance | Self::ToxiproxyNode => "node",
         }
     }
 
@@ -67,6 +84,7 @@ impl Peer {
         match self {
             Self::Python => python::install("python"),
             Self::Typescript => node::install("typescript"),
+            Self::Conformance => node::install("conformance"),
             Self::ToxiproxyPython => python::install("toxiproxy-python"),
             Self::ToxiproxyNode => node::install("toxiproxy-node"),
         }
@@ -96,7 +114,7 @@ fn failure(peer: Peer, way: &str, error: &anyhow::Error) -> Part {
 }
 
 fn against(peer: Peer, client: &Installed, squall: &Path) -> Vec<Part> {
-    let server = match Replica::start(squall, &["server", "--listen", "127.0.0.1:0"]) {
+    let server = match Replica::start(squall, peer.server()) {
         Ok(server) => server,
         Err(error) => return each_way(peer, |way| failure(peer, way, &error)),
     };
