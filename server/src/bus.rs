@@ -7,15 +7,18 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use squall_model::mcp::sse;
 
-pub(crate) use self::redis::RedisBus;
+pub(crate) use self::redis::{LOG, RedisBus, Ticket};
+use crate::history::{History, Position};
 use crate::in_flight::InFlight;
+use crate::outbox::{Outboxes, Place, Resumed, StreamId};
 use crate::pending::{ClientAnswer, Pending};
 use crate::redis_link::LinkError;
-use crate::store::SessionId;
+use crate::store::{Session, SessionId};
 use crate::streams::{EventStream, OpenError, Streams};
 
 /// Who a notification is for.
@@ -42,11 +45,18 @@ pub(crate) enum SessionNews {
     Subscribe { uri: String },
     /// It does not any more.
     Unsubscribe { uri: String },
+    /// Its client wants to go on with an answer of another replica's, after so many events of it.
+    Resume { stream: StreamId, after: usize, ticket: u64 },
+    /// What the answer says: what was missed first.
+    Said { ticket: u64, events: Vec<String>, is_over: bool },
 }
 
 /// What a replica has of its sessions that such news concern.
 pub(crate) struct Desk {
     pub(crate) streams: Arc<Streams>,
+    pub(crate) outboxes: Outboxes,
+    /// What went to GET streams, where Redis does not keep it.
+    history: Mutex<History>,
     pub(crate) pending: Pending,
     pub(crate) in_flight: InFlight,
 }
@@ -56,9 +66,33 @@ impl Desk {
         let replica = RandomState::new().hash_one("desk");
         Arc::new(Self {
             streams: Arc::clone(streams),
+            outboxes: Outboxes::new(replica),
+            history: Mutex::default(),
             pending: Pending::new(replica),
             in_flight: InFlight::default(),
         })
+    }
+
+    /// Pushes a message to the streams that it is for, and keeps it for those that are cut.
+    fn publish(&self, target: Target, message: &RawValue) -> usize {
+        let mut history = self.history.lock(); // so that all streams have one order
+        let id = id_of(history.next());
+        let reached = deliver(&self.streams, &target, message, Some(&id));
+        history.record(target, event(message, Some(&id)));
+        reached
+    }
+
+    /// Opens a session's stream, after what it missed.
+    fn open(
+        &self,
+        id: SessionId,
+        session: &Session,
+        after: Option<Position>,
+    ) -> Result<EventStream, StreamError> {
+        let history = self.history.lock();
+        let stream = self.streams.open(id)?;
+        let missed = after.map(|after| history.since(after, id, &session.subscriptions));
+        Ok(begun(stream, session, missed, history.last()))
     }
 
     /// Acts on news, and says whether they were this replica's business and nobody else's.
@@ -76,6 +110,7 @@ impl Desk {
                 self.streams.unsubscribe(session, uri);
                 false
             }
+            SessionNews::Resume { .. } | SessionNews::Said { .. } => false, // between replicas
         }
     }
 }
@@ -134,11 +169,29 @@ impl Bus {
         }
     }
 
-    /// Opens the stream of a session; one that it has on another replica ends.
-    pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
+    /// Opens the stream of a session, after what it missed since that position, if one is given; one that
+    /// it has on another replica ends.
+    pub(crate) async fn open(
+        &self,
+        id: SessionId,
+        session: &Session,
+        after: Option<Position>,
+    ) -> Result<EventStream, StreamError> {
         match self {
-            Self::Local(desk) => Ok(desk.streams.open(session)?),
-            Self::Redis(bus) => bus.open(session).await,
+            Self::Local(desk) => desk.open(id, session, after),
+            Self::Redis(bus) => bus.open(id, session, after).await,
+        }
+    }
+
+    /// Goes on with the stream of an answer after that place, if it is there, here or elsewhere.
+    pub(crate) async fn resume(
+        &self,
+        session: SessionId,
+        place: Place,
+    ) -> Result<Option<EventStream>, StreamError> {
+        match self {
+            Self::Local(desk) => Ok(desk.outboxes.resume(session, place).map(of_answer)),
+            Self::Redis(bus) => bus.resume(session, place).await,
         }
     }
 
@@ -150,8 +203,8 @@ impl Bus {
     ) -> Result<Reach, PublishError> {
         match self {
             Self::Local(desk) => {
-                let reached = deliver(&desk.streams, &target, message);
-                Ok(Reach { streams: reached, replicas: 1 })
+                let streams = desk.publish(target, message);
+                Ok(Reach { streams, replicas: 1 })
             }
             Self::Redis(bus) => bus.publish(target, message).await,
         }
@@ -174,8 +227,8 @@ impl Bus {
 }
 
 /// Pushes a message to the streams of this process that it is for, and says how many took it.
-fn deliver(streams: &Streams, target: &Target, message: &RawValue) -> usize {
-    let event = event(message);
+fn deliver(streams: &Streams, target: &Target, message: &RawValue, id: Option<&str>) -> usize {
+    let event = event(message, id);
     match target {
         Target::All => streams.push_all(&event) + streams.tell_listeners(message),
         Target::Session(session) => usize::from(streams.push(*session, event).is_ok()),
@@ -187,8 +240,39 @@ fn deliver(streams: &Streams, target: &Target, message: &RawValue) -> usize {
 
 /// A message as an event of one line. A line break between two tokens of JSON is white space like any
 /// other, but a lone CR would end a line of the event (HTML, section 9.2.5).
-fn event(message: &RawValue) -> Bytes {
-    sse::encode(None, &message.get().replace(['\r', '\n'], " "))
+fn event(message: &RawValue, id: Option<&str>) -> Bytes {
+    sse::encode(id, &message.get().replace(['\r', '\n'], " "))
+}
+
+/// The id of an event of a GET stream.
+fn id_of(position: Position) -> String {
+    format!("stream-{position}")
+}
+
+/// The position that such an id names.
+pub(crate) fn position_of(id: &str) -> Option<Position> {
+    id.strip_prefix("stream-")?.parse().ok()
+}
+
+/// A session's stream after what it missed, or else after an event that names where it begins.
+fn begun(
+    stream: EventStream,
+    session: &Session,
+    missed: Option<Vec<Bytes>>,
+    at: Position,
+) -> EventStream {
+    match missed {
+        Some(missed) => stream.after(missed),
+        None if session.is_primed() => {
+            let id = id_of(at);
+            stream.after(vec![format!("id: {id}\ndata:\n\n").into()])
+        }
+        None => stream,
+    }
+}
+
+fn of_answer(Resumed { missed, queue }: Resumed) -> EventStream {
+    EventStream::of_answer(queue).after(missed)
 }
 
 #[cfg(test)]
@@ -197,7 +281,7 @@ mod tests {
 
     fn check(message: &str, expected: &str) {
         let raw = RawValue::from_string(message.to_owned()).expect(message);
-        assert_eq!(event(&raw), format!("event: message\ndata: {expected}\n\n"));
+        assert_eq!(event(&raw, None), format!("event: message\ndata: {expected}\n\n"));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use squall_model::mcp::sse;
 use tokio::time::timeout;
 
 use crate::bus::{PublishError, Target};
@@ -25,7 +24,7 @@ pub(crate) enum DialogueError {
     NoStream,
     #[error("the client cannot be asked anything")]
     NotPublished(#[from] PublishError),
-    #[error("the client is gone: its stream ended before it could be asked")]
+    #[error("the client cannot answer any more")]
     Gone,
     #[error("the client did not answer `{0}` within {1:?}")]
     Late(&'static str, std::time::Duration),
@@ -71,8 +70,8 @@ async fn send(
 ) -> Result<(), DialogueError> {
     let request = rpc::raw_request(&question.id(), method, params);
     if let Some(events) = caller.events() {
-        let event = sse::encode(None, request.get());
-        return events.send(event).await.map_err(|_| DialogueError::Gone);
+        events.say(request.get());
+        return Ok(());
     }
     let reach = server.bus.publish(Target::Session(session), &request).await?;
     // Of other replicas' streams this one hears nothing: then it can only wait.

@@ -144,6 +144,7 @@ async fn sweep(server: Arc<Server>) {
     let mut ticks = ticks(pause);
     while is_time(&server, &mut ticks).await {
         let gone = server.store.sweep();
+        server.desk.outboxes.sweep();
         server.stats.sessions_closed.add(gone.len());
         close(&server, &gone);
     }

@@ -81,6 +81,14 @@ impl LinkError {
             Self::Down | Self::Lost(_) | Self::Late(_) => None,
         }
     }
+
+    /// The same, and what Redis says about it.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let code = self.refusal()?;
+        let Self::Refused(error) = self else { return None };
+        let detail: String = error.detail().unwrap_or_default().chars().take(120).collect();
+        Some(if detail.is_empty() { code.to_owned() } else { format!("{code} ({detail})") })
+    }
 }
 
 impl Link {

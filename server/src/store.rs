@@ -47,6 +47,11 @@ impl Session {
     pub(crate) fn new(version: ProtocolVersion, client: Capabilities) -> Self {
         Self { version, client, level: Level::Info, subscriptions: Vec::new() }
     }
+
+    /// Whether its streams begin with an event that says nothing but its id (2025-11-25).
+    pub(crate) fn is_primed(&self) -> bool {
+        self.version >= ProtocolVersion::V2025_11_25
+    }
 }
 
 /// A store that could not do what it was asked to.

@@ -1,5 +1,6 @@
 //! The open GET stream of each session: what is pushed to a session goes out there.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +13,13 @@ use tokio::sync::mpsc;
 
 use tokio_util::sync::DropGuard;
 
+use crate::bus::Ticket;
 use crate::listeners::{Filter, Listeners, Place};
 use crate::shards::Shards;
 use crate::store::SessionId;
 
 /// Events that wait for a slow reader; with one more, its stream ends.
-const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
 
 /// The open streams: at most one a session, and those that listen without one.
@@ -101,7 +103,7 @@ impl Streams {
         let subscriptions = Vec::new();
         shard.insert(session, Writer { events, number, claim, subscriptions });
         let lease = Lease { streams: Arc::clone(self), session, number };
-        Ok(EventStream { queue, _held: Held::Session(lease) })
+        Ok(EventStream::new(queue, Held::Session(lease)))
     }
 
     /// Opens a stream without a session, which hears what that filter lets through.
@@ -116,7 +118,7 @@ impl Streams {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(OpenError::Stopping);
         }
-        Ok(EventStream { queue, _held: Held::Listener(place) })
+        Ok(EventStream::new(queue, Held::Listener(place)))
     }
 
     /// Adds to the resources whose updates a session's stream carries, or takes one away.
@@ -254,6 +256,8 @@ impl Drop for Lease {
 
 /// The reading end of a stream: the body of an answer.
 pub(crate) struct EventStream {
+    /// What goes out before anything else.
+    first: VecDeque<Bytes>,
     queue: mpsc::Receiver<Bytes>,
     _held: Held,
 }
@@ -265,20 +269,33 @@ enum Held {
     Listener(#[expect(dead_code, reason = "held, not used")] Place),
     /// Work that is done for nobody else.
     Work(#[expect(dead_code, reason = "held, not used")] DropGuard),
+    /// A stream that another replica has.
+    Ticket(#[expect(dead_code, reason = "held, not used")] Ticket),
 }
 
 impl EventStream {
-    /// A stream that belongs to one answer and to no session.
-    pub(crate) fn of_one_answer() -> (mpsc::Sender<Bytes>, Self) {
-        let (events, queue) = mpsc::channel(QUEUE);
-        let stream = Self { queue, _held: Held::Nothing };
-        (events, stream)
+    fn new(queue: mpsc::Receiver<Bytes>, held: Held) -> Self {
+        Self { first: VecDeque::new(), queue, _held: held }
+    }
+
+    /// A stream of one answer.
+    pub(crate) fn of_answer(queue: mpsc::Receiver<Bytes>) -> Self {
+        Self::new(queue, Held::Nothing)
     }
 
     /// The same, whose end stops the work on the answer.
-    pub(crate) fn of_work(stop: DropGuard) -> (mpsc::Sender<Bytes>, Self) {
-        let (events, queue) = mpsc::channel(QUEUE);
-        (events, Self { queue, _held: Held::Work(stop) })
+    pub(crate) fn of_work(queue: mpsc::Receiver<Bytes>, stop: DropGuard) -> Self {
+        Self::new(queue, Held::Work(stop))
+    }
+
+    /// A stream of an answer that another replica says.
+    pub(crate) fn of_another_replica(queue: mpsc::Receiver<Bytes>, ticket: Ticket) -> Self {
+        Self::new(queue, Held::Ticket(ticket))
+    }
+
+    /// The same stream, with these events before all others.
+    pub(crate) fn after(self, first: Vec<Bytes>) -> Self {
+        Self { first: first.into(), ..self }
     }
 }
 
@@ -290,6 +307,9 @@ impl http_body::Body for EventStream {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(event) = self.first.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(event))));
+        }
         let event = self.queue.poll_recv(cx);
         event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
     }

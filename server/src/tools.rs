@@ -18,14 +18,13 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use squall_model::mcp::sse;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Capabilities, Level};
 use crate::content::Content;
 use crate::fixtures::FixtureTool;
 use crate::input::{Ask, Inputs};
+use crate::outbox::Outbox;
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
 use crate::store::SessionId;
@@ -328,7 +327,7 @@ pub(crate) struct Caller {
     level: Option<Level>,
     progress_token: Option<Box<RawValue>>,
     /// The stream of the answer, if it is one.
-    events: Option<mpsc::Sender<Bytes>>,
+    events: Option<Outbox>,
     /// The call is not wanted any more, or the server shuts down.
     pub(crate) stop: CancellationToken,
 }
@@ -359,16 +358,16 @@ impl Caller {
     }
 
     /// One who hears, on that stream, of logs, and of progress if it gave a token.
-    pub(crate) fn on(self, events: mpsc::Sender<Bytes>, token: Option<Box<RawValue>>) -> Self {
+    pub(crate) fn on(self, events: Outbox, token: Option<Box<RawValue>>) -> Self {
         Self { events: Some(events), progress_token: token, ..self }
     }
 
     /// The stream of the answer, if it is one.
-    pub(crate) fn events(&self) -> Option<&mpsc::Sender<Bytes>> {
+    pub(crate) fn events(&self) -> Option<&Outbox> {
         self.events.as_ref()
     }
 
-    /// Tells how far the call is, if the caller wants to hear of it; one who reads too slowly misses it.
+    /// Tells how far the call is, if the caller wants to hear of it.
     pub(crate) fn progress(&self, progress: u32, total: u32) {
         let (Some(token), Some(events)) = (&self.progress_token, &self.events) else { return };
         let params = ProgressParams { progress_token: token, progress, total };
@@ -385,8 +384,8 @@ impl Caller {
     }
 }
 
-fn tell(events: &mpsc::Sender<Bytes>, message: &Bytes) {
-    let _ = events.try_send(sse::encode(None, &String::from_utf8_lossy(message)));
+fn tell(events: &Outbox, message: &Bytes) {
+    events.say(&String::from_utf8_lossy(message));
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Every replica, the sender too, takes what it delivers from the channel, so that all of them
 //! deliver in one order. The channel belongs to the whole Redis: databases do not keep servers apart
 //! on it. What is published while a replica is not subscribed does not reach it: Pub/Sub keeps
-//! nothing.
+//! nothing. Notifications are kept beside it, in one step with being published, so that a stream that was
+//! cut can go on where it was, on any replica.
 //!
 //! No message may go out on two streams of a session (basic/transports, multiple connections), so
 //! that a session has one on all replicas together: the newest. A replica that opens one publishes a
@@ -20,21 +21,31 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Msg, PushInfo, PushKind, cmd, pipe};
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Envelope, ReplicaId};
-use super::{Desk, PublishError, Reach, SessionNews, StreamError, Target, deliver};
+use super::{
+    Desk, PublishError, Reach, SessionNews, StreamError, Target, begun, deliver, event, id_of,
+    of_answer,
+};
+use crate::history::{MOST_ENTRIES, Position};
+use crate::outbox::{Place, Resumed};
 use crate::redis_link::{Backoff, Link, LinkError, PING_PAUSE, Repeat, Request, chain};
-use crate::store::SessionId;
-use crate::streams::EventStream;
+use crate::store::{Session, SessionId};
+use crate::streams::{EventStream, QUEUE};
 
 const CHANNEL: &str = "squall:notifications";
+/// The notifications that were published lately, for streams that were cut: a stream of Redis.
+pub(crate) const LOG: &str = "squall:notifications:log";
+/// Its one field.
+const FIELD: &str = "envelope";
 /// Takeovers that are published in one round trip.
 const CHUNK: usize = 500;
 
@@ -47,7 +58,28 @@ pub(crate) struct RedisBus {
     hasher: RandomState,
     replica: ReplicaId,
     /// What this replica published and waits to hear, with how many streams it reached here.
-    awaited: Mutex<HashMap<u64, oneshot::Sender<usize>>>,
+    awaited: Mutex<HashMap<u64, oneshot::Sender<Heard>>>,
+    /// Answers of other replicas that clients of this one go on with.
+    tickets: Mutex<HashMap<u64, mpsc::Sender<Bytes>>>,
+}
+
+/// How far something of this replica's came, and where it stands among what was published.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    streams: usize,
+    at: Option<Position>,
+}
+
+/// An answer of another replica's, until it is dropped.
+pub(crate) struct Ticket {
+    bus: Arc<RedisBus>,
+    number: u64,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.bus.tickets.lock().remove(&self.number);
+    }
 }
 
 /// A connection that hears what is published, for as long as it lives.
@@ -67,6 +99,7 @@ impl RedisBus {
             replica: ReplicaId(hasher.hash_one("replica")),
             hasher,
             awaited: Mutex::default(),
+            tickets: Mutex::default(),
         })
     }
 
@@ -82,9 +115,9 @@ impl RedisBus {
     ) -> Result<Reach, PublishError> {
         let echo = Echo::of(self);
         let envelope = Envelope::Notification { id: echo.id, to, message };
-        let replicas = self.send(&envelope).await?;
-        let streams = if replicas > 0 && self.hears() { echo.streams().await } else { None };
-        Ok(Reach { streams: streams.unwrap_or(0), replicas })
+        let replicas = self.link.ask(Request::One(&kept(&envelope)), Repeat::Never).await?;
+        let heard = if replicas > 0 && self.hears() { echo.heard().await } else { None };
+        Ok(Reach { streams: heard.unwrap_or_default().streams, replicas })
     }
 
     /// Acts on news, and tells the other replicas unless they were this one's business alone.
@@ -102,16 +135,104 @@ impl RedisBus {
     }
 
     /// Opens a session's stream, and has the other replicas end theirs. It is dropped, and so
-    /// closed, where the takeover does not get through.
-    pub(crate) async fn open(&self, session: SessionId) -> Result<EventStream, StreamError> {
+    /// closed, where the takeover does not get through. What it missed is what was published between the
+    /// position that it names and its takeover.
+    pub(crate) async fn open(
+        &self,
+        id: SessionId,
+        session: &Session,
+        after: Option<Position>,
+    ) -> Result<EventStream, StreamError> {
         let echo = Echo::of(self);
-        let stream = self.desk.streams.claim(session, echo.id)?;
+        let stream = self.desk.streams.claim(id, echo.id)?;
         if !self.hears() {
             return Err(StreamError::Deaf);
         }
-        let replicas = self.send(&self.takeover(echo.id, session)).await?;
-        let granted = if replicas > 0 { echo.streams().await } else { None };
-        granted.map(|_| stream).ok_or(StreamError::Deaf)
+        let takeover = placed(&self.takeover(echo.id, id));
+        let replicas: usize = self.link.ask(Request::One(&takeover), Repeat::Never).await?;
+        let granted = if replicas > 0 { echo.heard().await } else { None };
+        let at = granted.ok_or(StreamError::Deaf)?.at.unwrap_or_default();
+        let missed = match after {
+            Some(after) => Some(self.between(after, at, id, session).await?),
+            None => None,
+        };
+        Ok(begun(stream, session, missed, at))
+    }
+
+    /// What a session's stream would have carried between two positions.
+    async fn between(
+        &self,
+        after: Position,
+        until: Position,
+        id: SessionId,
+        session: &Session,
+    ) -> Result<Vec<Bytes>, LinkError> {
+        let mut range = cmd("XRANGE");
+        range.arg(LOG).arg(format!("({after}")).arg(until.to_string());
+        let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
+            self.link.ask(Request::One(&range), Repeat::Safe).await?;
+        let meant = entries.iter().filter_map(|(position, fields)| {
+            let position: Position = position.parse().ok()?;
+            match Envelope::read(fields.get(FIELD)?).ok()? {
+                Envelope::Notification { to, message, .. }
+                    if to.means(id, &session.subscriptions) =>
+                {
+                    Some(event(message, Some(&id_of(position))))
+                }
+                _ => None,
+            }
+        });
+        Ok(meant.collect())
+    }
+
+    /// Goes on with an answer, here or with what the replica says that has it; `None` if nobody does.
+    pub(crate) async fn resume(
+        self: &Arc<Self>,
+        session: SessionId,
+        place: Place,
+    ) -> Result<Option<EventStream>, StreamError> {
+        if self.desk.outboxes.has(place.stream) {
+            return Ok(self.desk.outboxes.resume(session, place).map(of_answer));
+        }
+        let number = self.next_id();
+        let (sender, mut queue) = mpsc::channel(QUEUE);
+        self.tickets.lock().insert(number, sender);
+        let ticket = Ticket { bus: Arc::clone(self), number };
+        let news = SessionNews::Resume { stream: place.stream, after: place.event, ticket: number };
+        self.send(&Envelope::News { session, by: self.replica, news }).await?;
+        let first = timeout(self.link.deadline(), queue.recv()).await;
+        let Ok(Some(first)) = first else { return Ok(None) };
+        let stream = EventStream::of_another_replica(queue, ticket);
+        Ok(Some(stream.after(vec![first])))
+    }
+
+    /// Says an answer of this replica's to the client of another.
+    async fn say_to(self: Arc<Self>, session: SessionId, ticket: u64, resumed: Resumed) {
+        let Resumed { missed, mut queue } = resumed;
+        let text = |event: &Bytes| String::from_utf8_lossy(event).into_owned();
+        // A comment first, so that the other replica knows that there is somebody.
+        let hello = std::iter::once(": here it goes on\n\n".to_owned());
+        let mut events: Vec<_> = hello.chain(missed.iter().map(text)).collect();
+        loop {
+            let news = SessionNews::Said { ticket, events, is_over: false };
+            if self.send(&Envelope::News { session, by: self.replica, news }).await.is_err() {
+                return;
+            }
+            let Some(event) = queue.recv().await else { break };
+            events = vec![text(&event)];
+        }
+        let news = SessionNews::Said { ticket, events: Vec::new(), is_over: true };
+        let _ = self.send(&Envelope::News { session, by: self.replica, news }).await; // it was all said
+    }
+
+    /// Passes on what another replica says of an answer. A client that is behind loses its stream.
+    fn pass_on(&self, ticket: u64, events: Vec<String>, is_over: bool) {
+        let mut tickets = self.tickets.lock();
+        let Some(client) = tickets.get(&ticket) else { return };
+        let is_taken = events.into_iter().all(|event| client.try_send(event.into()).is_ok());
+        if is_over || !is_taken {
+            tickets.remove(&ticket);
+        }
     }
 
     /// Says how many replicas got it. It is sent once: a takeover that comes twice could end a stream
@@ -189,28 +310,76 @@ impl RedisBus {
 
     /// Carries out what came over the channel. A stream that takes no more is ended, as ever, so
     /// that this never waits.
-    fn hear(&self, payload: &[u8]) {
-        match Envelope::read(payload) {
+    fn hear(self: &Arc<Self>, payload: &[u8]) {
+        let (at, envelope) = parts(payload);
+        match Envelope::read(envelope) {
             Ok(Envelope::Notification { id, to, message }) => {
-                self.echo(id, deliver(&self.desk.streams, &to, message));
+                let event_id = at.map(id_of);
+                let streams = deliver(&self.desk.streams, &to, message, event_id.as_deref());
+                self.echo(id, Heard { streams, at });
             }
             Ok(Envelope::Takeover { id, session, by }) if by == self.replica => {
-                self.echo(id, usize::from(self.desk.streams.grant(session, id)));
+                let streams = usize::from(self.desk.streams.grant(session, id));
+                self.echo(id, Heard { streams, at });
             }
             Ok(Envelope::Takeover { session, .. }) => self.desk.streams.cede(session),
             Ok(Envelope::News { by, .. }) if by == self.replica => {} // it was heard before
-            Ok(Envelope::News { session, news, .. }) => {
-                self.desk.hear(session, &news);
-            }
+            Ok(Envelope::News { session, news, .. }) => self.hear_news(session, news),
             Err(error) => tracing::debug!(%error, "ignored something on the channel"),
         }
     }
 
-    fn echo(&self, id: u64, reached: usize) {
-        if let Some(echo) = self.awaited.lock().remove(&id) {
-            let _ = echo.send(reached); // nobody waits any more
+    fn hear_news(self: &Arc<Self>, session: SessionId, news: SessionNews) {
+        match news {
+            SessionNews::Resume { stream, after, ticket } => {
+                let place = Place { stream, event: after };
+                if let Some(resumed) = self.desk.outboxes.resume(session, place) {
+                    tokio::spawn(Arc::clone(self).say_to(session, ticket, resumed));
+                }
+            }
+            SessionNews::Said { ticket, events, is_over } => self.pass_on(ticket, events, is_over),
+            news => {
+                self.desk.hear(session, &news);
+            }
         }
     }
+
+    fn echo(&self, id: u64, heard: Heard) {
+        if let Some(echo) = self.awaited.lock().remove(&id) {
+            let _ = echo.send(heard); // nobody waits any more
+        }
+    }
+}
+
+/// What is published in one step with keeping it: the position that it has, and the envelope.
+fn kept(envelope: &Envelope<'_>) -> Cmd {
+    const KEEP: &str = "\
+        local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', ARGV[3], ARGV[1]) \
+        return redis.call('PUBLISH', ARGV[4], id .. ' ' .. ARGV[1])";
+    let mut eval = cmd("EVAL");
+    eval.arg(KEEP).arg(1).arg(LOG).arg(envelope.write()).arg(MOST_ENTRIES).arg(FIELD).arg(CHANNEL);
+    eval
+}
+
+/// What is published with the position of what was kept last.
+fn placed(envelope: &Envelope<'_>) -> Cmd {
+    const PLACE: &str = "\
+        local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1] \
+        local id = last and last[1] or '0-0' \
+        return redis.call('PUBLISH', ARGV[2], id .. ' ' .. ARGV[1])";
+    let mut eval = cmd("EVAL");
+    eval.arg(PLACE).arg(1).arg(LOG).arg(envelope.write()).arg(CHANNEL);
+    eval
+}
+
+/// A payload's position, if it has one, and its envelope.
+fn parts(payload: &[u8]) -> (Option<Position>, &[u8]) {
+    let space = payload.iter().take(48).position(|byte| *byte == b' ');
+    let at = space.and_then(|space| {
+        let position = str::from_utf8(&payload[..space]).ok()?.parse().ok()?;
+        Some((Some(position), &payload[space + 1..]))
+    });
+    at.unwrap_or((None, payload))
 }
 
 fn publication(envelope: &Envelope<'_>) -> Cmd {
@@ -269,7 +438,7 @@ fn hearer(
 struct Echo<'a> {
     bus: &'a RedisBus,
     id: u64,
-    heard: oneshot::Receiver<usize>,
+    heard: oneshot::Receiver<Heard>,
 }
 
 impl<'a> Echo<'a> {
@@ -280,8 +449,8 @@ impl<'a> Echo<'a> {
         Self { bus, id, heard }
     }
 
-    /// How many streams of this replica it reached; `None` if it does not come, or not in time.
-    async fn streams(mut self) -> Option<usize> {
+    /// How far it came; `None` if it does not come, or not in time.
+    async fn heard(mut self) -> Option<Heard> {
         timeout(self.bus.link.deadline(), &mut self.heard).await.ok()?.ok()
     }
 }
@@ -297,7 +466,7 @@ impl From<LinkError> for PublishError {
         match error {
             LinkError::Down => Self::Unreachable,
             LinkError::Lost(_) | LinkError::Late(_) => Self::Unknown,
-            LinkError::Refused(_) => Self::Refused(error.refusal().unwrap_or_default().to_owned()),
+            LinkError::Refused(_) => Self::Refused(error.reason().unwrap_or_default()),
         }
     }
 }
@@ -337,7 +506,8 @@ mod tests {
             }
             assert_eq!([a.desk.streams.count(), b.desk.streams.count()], left);
         }
-        let reached = [&a, &b].map(|bus| deliver(&bus.desk.streams, &Target::All, RawValue::NULL));
+        let reached =
+            [&a, &b].map(|bus| deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None));
         assert_eq!(reached, [0, 1]);
     }
 
@@ -347,10 +517,14 @@ mod tests {
         drop(bus.desk.streams.claim(SESSION, 1).expect("free"));
         let _successor = bus.desk.streams.claim(SESSION, 2).expect("free again");
         bus.hear(&bus.takeover(1, SESSION).write());
-        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL), 0, "not its turn yet");
+        assert_eq!(
+            deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None),
+            0,
+            "not its turn yet"
+        );
         bus.hear(&bus.takeover(2, SESSION).write());
         bus.hear(&bus.takeover(1, SESSION).write());
-        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL), 1);
+        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None), 1);
     }
 
     /// The clock is paused: it is moved on whenever there is nothing else to do.

@@ -14,6 +14,7 @@ use redis::{Cmd, cmd, pipe};
 use serde::{Deserialize, Serialize};
 use squall_model::mcp::era::ProtocolVersion;
 
+use crate::bus::LOG;
 use crate::client::{Capabilities, Level};
 use crate::redis_link::{Link, LinkError, Repeat, Request};
 use crate::store::{Change, Session, SessionId, StoreError};
@@ -98,8 +99,13 @@ impl RedisStore {
         Ok(removed > 0)
     }
 
+    /// The keys of the database, without what keeps notifications.
     pub(crate) async fn count(&self) -> Result<usize, StoreError> {
-        self.ask(&cmd("DBSIZE")).await
+        let mut count = pipe();
+        count.cmd("DBSIZE").cmd("EXISTS").arg(LOG);
+        let (keys, others): (usize, usize) =
+            self.link.ask(Request::Many(&count), Repeat::Safe).await?;
+        Ok(keys.saturating_sub(others))
     }
 
     pub(crate) async fn keep(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
@@ -135,8 +141,8 @@ impl RedisStore {
 
 impl From<LinkError> for StoreError {
     fn from(error: LinkError) -> Self {
-        match error.refusal() {
-            Some(code) => Self::Refused(code.to_owned()),
+        match error.reason() {
+            Some(reason) => Self::Refused(reason),
             None => Self::Unreachable(error),
         }
     }

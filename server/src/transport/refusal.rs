@@ -68,6 +68,10 @@ pub(crate) enum Refusal {
          start a new one with `initialize` and without Mcp-Session-Id"
     )]
     SessionUnknown,
+    #[error(
+        "there is no such answer to go on with: it ended too long ago, or the server that gave it is gone"
+    )]
+    AnswerUnknown,
     #[error("this session is initialized already: send `initialize` without Mcp-Session-Id")]
     SessionInitialized,
     #[error("the MCP-Protocol-Version header is wrong: {0}")]

@@ -9,14 +9,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::{Envelope, Kind, Message};
 use squall_model::mcp::era::{Era, ProtocolVersion};
-use squall_model::mcp::header::{PROTOCOL_VERSION, SESSION_ID};
+use squall_model::mcp::header::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 use squall_model::mcp::sse;
 
 use super::accept::{self, Accepts};
 use super::refusal::Refusal;
 use super::reply::{self, Reply};
-use crate::bus::SessionNews;
+use crate::bus::{self, SessionNews};
+use crate::history::Position;
 use crate::methods::{self, Asker, Begun, Outcome, Success, ToolCall, clip};
+use crate::outbox::Place;
 use crate::pending::{self, ClientAnswer};
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
@@ -48,18 +50,41 @@ pub(super) async fn post(
     }
 }
 
-/// GET: the session's stream of messages from the server.
+/// GET: the session's stream of messages from the server, or the stream of an answer that was cut.
 pub(crate) async fn get(server: &Arc<Server>, headers: &HeaderMap) -> Result<Reply, Refusal> {
     if !accept::names_events(headers) {
         return Err(Refusal::NotAStreamRequest);
     }
-    let (id, _) = require(server, headers).await?;
-    let stream = server.bus.open(id).await?;
+    let (id, session) = require(server, headers).await?;
+    let after = match last_event(headers) {
+        Some(LastEvent::OfAnswer(place)) => {
+            let stream = server.bus.resume(id, place).await?;
+            return Ok(reply::stream(stream.ok_or(Refusal::AnswerUnknown)?));
+        }
+        Some(LastEvent::OfStream(position)) => Some(position),
+        None => None,
+    };
+    let stream = server.bus.open(id, &session, after).await?;
     // Once more: a DELETE that came between would not have found the stream to close, and a subscription
     // not the stream that it is for.
     let (_, session) = require(server, headers).await?;
     server.streams.subscribe(id, &session.subscriptions);
     Ok(reply::stream(stream))
+}
+
+/// Where a client's stream was cut.
+enum LastEvent {
+    OfAnswer(Place),
+    OfStream(Position),
+}
+
+/// An id that this server never gave out is none: there is nothing to go on with.
+fn last_event(headers: &HeaderMap) -> Option<LastEvent> {
+    let text = headers.get(LAST_EVENT_ID)?.to_str().ok()?;
+    if let Ok(place) = text.parse() {
+        return Some(LastEvent::OfAnswer(place));
+    }
+    bus::position_of(text).map(LastEvent::OfStream)
 }
 
 /// DELETE: the end of a session and of its stream.
@@ -173,7 +198,7 @@ async fn single(
     }
     match methods::begin(server, asker(session), message) {
         Ok(Begun::Call(call)) if streams(accepts, &call) => {
-            Ok(stream(server, asker(session), message, call))
+            Ok(stream(server, session, message, call))
         }
         begun => {
             let outcome = finish(server, session, message, begun).await;
@@ -239,24 +264,24 @@ fn streams(accepts: Accepts, call: &ToolCall) -> bool {
 /// Answers at once with a stream, on which go out what the call has to say and then its result.
 fn stream(
     server: &Arc<Server>,
-    asker: Asker<'_>,
+    session: (SessionId, &Session),
     message: &Message<'_>,
     mut call: ToolCall,
 ) -> Reply {
-    let (events, body) = EventStream::of_one_answer();
-    let caller = caller(server, asker).on(events.clone(), call.progress_token.take());
+    let (outbox, reader) = server.desk.outboxes.open(session.0, session.1.is_primed());
+    let caller = caller(server, asker(session)).on(outbox.clone(), call.progress_token.take());
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {
         let stop = caller.stop.clone();
         let outcome = in_flight(&owner, id.as_deref(), call, caller).await;
         // A call that was cancelled is not answered (basic/utilities/cancellation, behavior requirements).
-        if !stop.is_cancelled() || owner.abort.is_cancelled() {
-            let answer = write_for(&owner, id.as_deref(), &outcome);
-            let _ = events.send(event(&answer)).await; // the client may be gone
-        }
+        let is_wanted = !stop.is_cancelled() || owner.abort.is_cancelled();
+        let answer = is_wanted.then(|| write_for(&owner, id.as_deref(), &outcome));
+        let answer = answer.as_ref().map(|answer| String::from_utf8_lossy(answer));
+        outbox.end(answer.as_deref()).await;
     });
-    reply::stream(body)
+    reply::stream(EventStream::of_answer(reader))
 }
 
 fn caller(server: &Server, asker: Asker<'_>) -> Caller {
@@ -396,6 +421,6 @@ pub(super) fn one(accepts: Accepts, answer: Bytes) -> Reply {
     }
 }
 
-pub(super) fn event(answer: &Bytes) -> Bytes {
+fn event(answer: &Bytes) -> Bytes {
     sse::encode(None, &String::from_utf8_lossy(answer))
 }

@@ -14,10 +14,11 @@ use super::accept::Accepts;
 use super::mirror;
 use super::refusal::Refusal;
 use super::reply::{self, Reply};
-use super::session_era::{check_id, event, one};
+use super::session_era::{check_id, one};
 use crate::client::{Capabilities, Level};
 use crate::listeners::Filter;
 use crate::methods::{self, Asker, Begun, Outcome, StatelessResult, Success, ToolCall, clip};
+use crate::outbox::Outbox;
 use crate::resources;
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
@@ -136,15 +137,16 @@ fn stream(
     mut call: ToolCall,
 ) -> Reply {
     let stop = server.abort.child_token();
-    let (events, body) = EventStream::of_work(stop.clone().drop_guard());
+    let (outbox, reader) = Outbox::unkept();
+    let body = EventStream::of_work(reader, stop.clone().drop_guard());
     let caller = Caller::new(None, asker.client, asker.level, stop);
-    let caller = caller.on(events.clone(), call.progress_token.take());
+    let caller = caller.on(outbox.clone(), call.progress_token.take());
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {
         let outcome = methods::run(&owner, call, caller).await;
         let answer = write(&owner, id.as_deref(), &outcome);
-        let _ = events.send(event(&answer)).await; // the client may be gone
+        outbox.end(Some(&String::from_utf8_lossy(&answer))).await;
     });
     reply::stream(body)
 }

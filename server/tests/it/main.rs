@@ -8,6 +8,7 @@ mod lists;
 mod notifications;
 mod outages;
 mod refusals;
+mod resumption;
 mod sessions;
 mod shared_dialogue;
 mod shared_notifications;

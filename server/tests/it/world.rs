@@ -248,8 +248,18 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// The next event or comment; `None` when the stream ended in order.
+    /// The next event or comment; `None` when the stream ended in order. An event that says nothing but its
+    /// id is passed over.
     pub(crate) async fn next_event(&mut self) -> Option<Bytes> {
+        loop {
+            let event = self.next_piece().await?;
+            if Event::parse(&event).data.as_deref() != Some("") {
+                return Some(event);
+            }
+        }
+    }
+
+    async fn next_piece(&mut self) -> Option<Bytes> {
         loop {
             if let Some(piece) = self.splitter.next_piece() {
                 return Some(piece.into_bytes());
@@ -261,12 +271,26 @@ impl Opened {
 
     /// The next message on the stream.
     pub(crate) async fn next_message(&mut self) -> Option<Value> {
+        self.next_with_id().await.map(|(_, message)| message)
+    }
+
+    /// The next message on the stream, and its event's id.
+    pub(crate) async fn next_with_id(&mut self) -> Option<(String, Value)> {
         while let Some(bytes) = self.next_event().await {
-            if let Some(data) = Event::parse(&bytes).data {
-                return Some(serde_json::from_str(&data).expect("JSON"));
+            let event = Event::parse(&bytes);
+            if let Some(data) = event.data {
+                let message = serde_json::from_str(&data).expect("JSON");
+                return Some((event.id.unwrap_or_default(), message));
             }
         }
         None
+    }
+
+    /// The id of the first event, which says nothing else.
+    pub(crate) async fn priming_id(&mut self) -> String {
+        let event = Event::parse(&self.next_piece().await.expect("a priming event"));
+        assert_eq!(event.data.as_deref(), Some(""));
+        event.id.expect("an id")
     }
 
     /// Reads to the end; what was broken off counts as far as it came.
@@ -317,6 +341,7 @@ impl Answer {
         splitter.push(&self.body);
         std::iter::from_fn(|| splitter.next_piece())
             .filter_map(|piece| Event::parse(&piece.into_bytes()).data)
+            .filter(|data| !data.is_empty())
             .map(|data| serde_json::from_str(&data).expect("JSON"))
             .collect()
     }
