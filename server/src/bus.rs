@@ -18,7 +18,7 @@ use crate::in_flight::InFlight;
 use crate::outbox::{Outboxes, Place, Resumed, StreamId};
 use crate::pending::{ClientAnswer, Pending};
 use crate::redis_link::LinkError;
-use crate::store::{Session, SessionId};
+use crate::store::{Session, SessionCache, SessionId};
 use crate::streams::{EventStream, OpenError, Streams};
 
 /// Who a notification is for.
@@ -45,6 +45,8 @@ pub(crate) enum SessionNews {
     Subscribe { uri: String },
     /// It does not any more.
     Unsubscribe { uri: String },
+    /// It is not as it was, or is not any more.
+    Changed,
     /// Its client wants to go on with an answer of another replica's, after so many events of it.
     Resume { stream: StreamId, after: usize, ticket: u64 },
     /// What the answer says: what was missed first.
@@ -59,10 +61,11 @@ pub(crate) struct Desk {
     history: Mutex<History>,
     pub(crate) pending: Pending,
     pub(crate) in_flight: InFlight,
+    cache: Arc<SessionCache>,
 }
 
 impl Desk {
-    pub(crate) fn new(streams: &Arc<Streams>) -> Arc<Self> {
+    pub(crate) fn new(streams: &Arc<Streams>, cache: &Arc<SessionCache>) -> Arc<Self> {
         let replica = RandomState::new().hash_one("desk");
         Arc::new(Self {
             streams: Arc::clone(streams),
@@ -70,6 +73,7 @@ impl Desk {
             history: Mutex::default(),
             pending: Pending::new(replica),
             in_flight: InFlight::default(),
+            cache: Arc::clone(cache),
         })
     }
 
@@ -104,10 +108,16 @@ impl Desk {
             SessionNews::Cancel { request } => self.in_flight.cancel(session, request),
             SessionNews::Subscribe { uri } => {
                 self.streams.subscribe(session, std::slice::from_ref(uri));
+                self.cache.forget(session);
                 false
             }
             SessionNews::Unsubscribe { uri } => {
                 self.streams.unsubscribe(session, uri);
+                self.cache.forget(session);
+                false
+            }
+            SessionNews::Changed => {
+                self.cache.forget(session);
                 false
             }
             SessionNews::Resume { .. } | SessionNews::Said { .. } => false, // between replicas

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::redis_link::RedisUrl;
+use crate::store::OnStoreFailure;
 
 /// One server's settings. Every limit holds whatever a peer sends.
 #[derive(Clone, Debug)]
@@ -31,6 +32,11 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// How long Redis may take to answer; then requests are refused until it answers again. 500 ms.
     pub redis_deadline: Duration,
+    /// What becomes of requests while Redis is down. Refuse.
+    pub on_store_failure: OnStoreFailure,
+    /// How long a session is believed to be as Redis said it is; what other replicas change is known sooner.
+    /// Zero asks Redis with every request. 500 ms.
+    pub session_cache: Duration,
     /// How often a stream is ended whose session ended elsewhere, if it did. 500 ms.
     pub session_watch: Duration,
     /// How often an idle stream carries a comment. 15 s.
@@ -66,6 +72,8 @@ impl Default for Config {
             session_ttl: Duration::from_secs(30 * 60),
             redis: None,
             redis_deadline: Duration::from_millis(500),
+            on_store_failure: OnStoreFailure::Refuse,
+            session_cache: Duration::from_millis(500),
             session_watch: Duration::from_millis(500),
             heartbeat: Duration::from_secs(15),
             head_deadline: Duration::from_secs(75),

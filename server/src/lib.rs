@@ -34,3 +34,4 @@ mod transport;
 pub use config::Config;
 pub use listener::{RunError, run};
 pub use redis_link::{InvalidRedisUrl, RedisUrl};
+pub use store::OnStoreFailure;

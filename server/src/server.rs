@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::redis_link::Link;
 use crate::seal::Seal;
 use crate::stats::Stats;
-use crate::store::Store;
+use crate::store::{SessionCache, Store};
 use crate::streams::Streams;
 use crate::tools::Tool;
 use crate::{fixtures, prompts, resources};
@@ -71,10 +71,11 @@ impl Server {
     pub(crate) fn new(config: Config) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new();
-        let desk = Desk::new(&streams);
+        let cache = Arc::new(SessionCache::new(config.session_cache, config.session_ttl));
+        let desk = Desk::new(&streams, &cache);
         let link = config.redis.as_ref().map(|url| Link::new(url, config.redis_deadline));
         Arc::new(Self {
-            store: store(&config, link.as_ref()),
+            store: store(&config, link.as_ref(), &cache),
             bus: bus(&desk, link.as_ref()),
             desk,
             catalog: Catalog::new(config.fixtures),
@@ -93,9 +94,12 @@ impl Server {
     }
 }
 
-fn store(config: &Config, link: Option<&Arc<Link>>) -> Store {
+fn store(config: &Config, link: Option<&Arc<Link>>, cache: &Arc<SessionCache>) -> Store {
     let (limit, ttl) = (config.max_sessions, config.session_ttl);
-    link.map_or_else(|| Store::memory(limit, ttl), |link| Store::redis(link, limit, ttl))
+    match link {
+        None => Store::memory(limit, ttl),
+        Some(link) => Store::redis(link, limit, ttl, cache, config.on_store_failure),
+    }
 }
 
 fn bus(desk: &Arc<Desk>, link: Option<&Arc<Link>>) -> Bus {

@@ -1,5 +1,6 @@
 //! Where sessions live: in memory here, elsewhere behind the same few verbs.
 
+mod cache;
 mod memory;
 mod redis;
 mod session_id;
@@ -17,6 +18,7 @@ use crate::client::{Capabilities, Level};
 
 use self::redis::RedisStore;
 use crate::redis_link::{Link, LinkError};
+pub(crate) use cache::SessionCache;
 pub(crate) use session_id::SessionId;
 
 /// What is remembered of a session.
@@ -74,6 +76,28 @@ pub(crate) enum StoreError {
 pub(crate) struct Health {
     kind: &'static str,
     pub(crate) up: bool,
+    /// What becomes of requests while it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_failure: Option<OnStoreFailure>,
+}
+
+impl Health {
+    /// Whether requests of sessions that are known are served.
+    pub(crate) fn serves(&self) -> bool {
+        self.up || self.on_failure == Some(OnStoreFailure::Degrade)
+    }
+}
+
+/// What becomes of requests while the store is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStoreFailure {
+    /// All are refused with 503.
+    #[default]
+    Refuse,
+    /// Sessions that this replica has seen within their TTL go on from what it remembers; new ones are
+    /// refused with 503.
+    Degrade,
 }
 
 /// The sessions of this server, or of all servers that share it.
@@ -89,15 +113,23 @@ impl Store {
         Self::Memory(MemoryStore::new(limit, ttl))
     }
 
-    pub(crate) fn redis(link: &Arc<Link>, limit: usize, ttl: Duration) -> Self {
-        Self::Redis(RedisStore::new(link, limit, ttl))
+    pub(crate) fn redis(
+        link: &Arc<Link>,
+        limit: usize,
+        ttl: Duration,
+        cache: &Arc<SessionCache>,
+        on_failure: OnStoreFailure,
+    ) -> Self {
+        Self::Redis(RedisStore::new(link, limit, ttl, cache, on_failure))
     }
 
     /// As it was when the store was last used: this asks nothing of anybody.
     pub(crate) fn health(&self) -> Health {
         match self {
-            Self::Memory(_) => Health { kind: "memory", up: true },
-            Self::Redis(store) => Health { kind: "redis", up: store.is_up() },
+            Self::Memory(_) => Health { kind: "memory", up: true, on_failure: None },
+            Self::Redis(store) => {
+                Health { kind: "redis", up: store.is_up(), on_failure: Some(store.on_failure()) }
+            }
         }
     }
 
@@ -142,7 +174,10 @@ impl Store {
     pub(crate) fn sweep(&self) -> Vec<SessionId> {
         match self {
             Self::Memory(store) => store.sweep(),
-            Self::Redis(_) => Vec::new(),
+            Self::Redis(store) => {
+                store.sweep();
+                Vec::new()
+            }
         }
     }
 

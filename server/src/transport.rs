@@ -47,7 +47,8 @@ async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply
         "/healthz" => health(server, request.method(), "ok"),
         "/readyz" => {
             check_ready(server)?;
-            health(server, request.method(), "ready")
+            let status = if server.store.health().up { "ready" } else { "degraded" };
+            health(server, request.method(), status)
         }
         path => Err(Refusal::Path(clip(path))),
     }
@@ -58,10 +59,12 @@ fn check_ready(server: &Server) -> Result<(), Refusal> {
     if server.stop.is_cancelled() {
         return Err(Refusal::Stopping);
     }
-    if !server.store.health().up {
-        return Err(Refusal::StoreDown);
+    let store = server.store.health();
+    match (store.up, store.serves()) {
+        (_, false) => Err(Refusal::StoreDown),
+        (true, _) if !server.bus.is_up() => Err(Refusal::Deaf),
+        _ => Ok(()),
     }
-    server.bus.is_up().then_some(()).ok_or(Refusal::Deaf)
 }
 
 fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {

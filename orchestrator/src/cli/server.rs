@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use squall_model::mcp;
-use squall_server::{Config, RedisUrl};
+use squall_server::{Config, OnStoreFailure, RedisUrl};
 
 use super::signals::Signals;
 use super::{Failure, Outcome, exit, not_started, runtime, tell, unusable};
@@ -37,6 +37,12 @@ pub(super) struct Arguments {
     /// servers that share it: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
     #[arg(long, env = "SQUALL_REDIS", hide_env_values = true, value_name = "URL")]
     redis: Option<String>,
+    /// While Redis is down: refuse every request with 503, or serve the sessions that this replica has seen
+    #[arg(long, value_enum, default_value_t = StoreFailure::Refuse, value_name = "WHAT")]
+    on_store_failure: StoreFailure,
+    /// How long a session is believed to be as Redis said it is; 0s asks Redis with every request
+    #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    session_cache: Duration,
     /// What seals the state that stateless requests take along, the same for all replicas; by default what the
     /// URL of Redis says, or else something new for each process
     #[arg(long, env = "SQUALL_STATE_KEY", hide_env_values = true, value_name = "SECRET")]
@@ -58,6 +64,13 @@ pub(super) struct Arguments {
     check: bool,
 }
 
+/// What becomes of requests while Redis is down.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StoreFailure {
+    Refuse,
+    Degrade,
+}
+
 pub(super) fn run(arguments: Arguments) -> Outcome {
     if arguments.check {
         return runtime()?.block_on(check(arguments.listen));
@@ -72,6 +85,11 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         grace: arguments.grace,
         max_body: arguments.max_body,
         fixtures: arguments.fixtures,
+        on_store_failure: match arguments.on_store_failure {
+            StoreFailure::Refuse => OnStoreFailure::Refuse,
+            StoreFailure::Degrade => OnStoreFailure::Degrade,
+        },
+        session_cache: arguments.session_cache,
         redis: redis_url(arguments.redis.as_deref())?,
         ..Config::default()
     };

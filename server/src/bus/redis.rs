@@ -474,15 +474,21 @@ impl From<LinkError> for PublishError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::SessionCache;
     use crate::streams::Streams;
     use std::time::Duration;
     use tokio::net::TcpListener;
 
     const SESSION: SessionId = SessionId::of(7);
 
+    fn desk() -> Arc<Desk> {
+        let cache = Arc::new(SessionCache::new(Duration::ZERO, Duration::ZERO));
+        Desk::new(&Streams::new(), &cache)
+    }
+
     fn bus() -> Arc<RedisBus> {
         let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::MAX);
-        RedisBus::new(&link, &Desk::new(&Streams::new()))
+        RedisBus::new(&link, &desk())
     }
 
     #[tokio::test]
@@ -533,8 +539,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let url = format!("redis://127.0.0.1:{port}").parse().expect("a URL");
-        let desk = Desk::new(&Streams::new());
-        let bus = RedisBus::new(&Link::new(&url, Duration::MAX), &desk);
+        let bus = RedisBus::new(&Link::new(&url, Duration::MAX), &desk());
         tokio::select! {
             never = async { Arc::clone(&bus).listen(bus.subscribe().await).await } => match never {},
             _ = listener.accept() => panic!("it dialled"),

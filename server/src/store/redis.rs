@@ -1,8 +1,7 @@
 //! Sessions in Redis: shared by all servers of one database, and kept when a server goes.
 //!
 //! A session is the key `squall:session:<id>`; its value is JSON, and its TTL is how long it may still be
-//! idle. Nothing is remembered here, so that what happens to the key elsewhere
-//! is seen by the next request. The database is for sessions alone: the limit is held against its
+//! idle. What happens to the key elsewhere is seen within a moment (`cache.rs`). The database is for sessions alone: the limit is held against its
 //! size, before each new session, so that several that begin at the same moment may exceed it by as
 //! many. Redis 6.2 is needed (`GETEX`).
 
@@ -17,7 +16,7 @@ use squall_model::mcp::era::ProtocolVersion;
 use crate::bus::LOG;
 use crate::client::{Capabilities, Level};
 use crate::redis_link::{Link, LinkError, Repeat, Request};
-use crate::store::{Change, Session, SessionId, StoreError};
+use crate::store::{Change, OnStoreFailure, Session, SessionCache, SessionId, StoreError};
 
 /// Sessions that are asked for in one round trip.
 const CHUNK: usize = 500;
@@ -39,12 +38,28 @@ pub(crate) struct RedisStore {
     limit: usize,
     /// In milliseconds.
     ttl: u64,
+    cache: Arc<SessionCache>,
+    on_failure: OnStoreFailure,
 }
 
 impl RedisStore {
-    pub(crate) fn new(link: &Arc<Link>, limit: usize, ttl: Duration) -> Self {
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        limit: usize,
+        ttl: Duration,
+        cache: &Arc<SessionCache>,
+        on_failure: OnStoreFailure,
+    ) -> Self {
         let ttl = ttl.clamp(Duration::from_millis(1), LONGEST_TTL).as_millis() as u64;
-        Self { link: Arc::clone(link), limit, ttl }
+        Self { link: Arc::clone(link), limit, ttl, cache: Arc::clone(cache), on_failure }
+    }
+
+    pub(crate) fn on_failure(&self) -> OnStoreFailure {
+        self.on_failure
+    }
+
+    pub(crate) fn sweep(&self) {
+        self.cache.sweep();
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -62,14 +77,42 @@ impl RedisStore {
             return Err(StoreError::Full { limit });
         }
         let mut set = cmd("SET");
-        set.arg(key(id)).arg(Stored::of(session).write()).arg("PX").arg(self.ttl);
+        set.arg(key(id)).arg(Stored::of(&session).write()).arg("PX").arg(self.ttl);
         self.ask::<()>(&set).await?;
+        self.cache.remember(id, Some(&session), true);
         Ok(id)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        let mut get = cmd("GETEX");
-        get.arg(key(id)).arg("PX").arg(self.ttl);
+        if self.is_up()
+            && let Some(session) = self.cache.fresh(id)
+        {
+            return Ok(Some(session));
+        }
+        let is_renewed = self.cache.is_renewal_due(id);
+        match self.look_up(id, is_renewed).await {
+            Ok(session) => {
+                self.cache.remember(id, session.as_ref(), is_renewed);
+                Ok(session)
+            }
+            Err(StoreError::Unreachable(error)) if self.on_failure == OnStoreFailure::Degrade => {
+                let known = self.cache.known(id).map(Some);
+                known.ok_or(StoreError::Unreachable(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look_up(
+        &self,
+        id: SessionId,
+        is_renewed: bool,
+    ) -> Result<Option<Session>, StoreError> {
+        let mut get = cmd(if is_renewed { "GETEX" } else { "GET" });
+        get.arg(key(id));
+        if is_renewed {
+            get.arg("PX").arg(self.ttl);
+        }
         let value: Result<Option<Vec<u8>>, _> =
             self.link.ask(Request::One(&get), Repeat::Safe).await;
         match value {
@@ -88,13 +131,17 @@ impl RedisStore {
         };
         let mut eval = cmd("EVAL");
         eval.arg(CHANGE).arg(1).arg(key(id)).arg(what).arg(value.trim_matches('"'));
-        self.ask::<()>(&eval).await
+        self.cache.forget(id);
+        let changed = self.ask::<()>(&eval).await;
+        self.cache.forget(id); // somebody may have looked it up meanwhile
+        changed
     }
 
     /// A second answer would tell that there was no session: this is asked once.
     pub(crate) async fn remove(&self, id: SessionId) -> Result<bool, StoreError> {
         let mut delete = cmd("DEL");
         delete.arg(key(id));
+        self.cache.forget(id);
         let removed: u64 = self.link.ask(Request::One(&delete), Repeat::Never).await?;
         Ok(removed > 0)
     }
@@ -118,6 +165,7 @@ impl RedisStore {
             let found: Vec<bool> = self.link.ask(Request::Many(&expires), Repeat::Safe).await?;
             gone.extend(chunk.iter().zip(found).filter(|(_, found)| !found).map(|(id, _)| id));
         }
+        self.cache.forget_all(&gone);
         Ok(gone)
     }
 
@@ -131,6 +179,7 @@ impl RedisStore {
                 chunk.iter().zip(values).filter(|(_, value)| read(value.as_deref()).is_none());
             gone.extend(dead.map(|(id, _)| id));
         }
+        self.cache.forget_all(&gone);
         Ok(gone)
     }
 
@@ -170,10 +219,10 @@ fn info() -> Level {
 }
 
 impl Stored {
-    fn of(session: Session) -> Self {
+    fn of(session: &Session) -> Self {
         let Session { version, client, level, subscriptions } = session;
-        let subscriptions = subscriptions.into_iter().map(|uri| (uri, true)).collect();
-        Self { version, client, level, subscriptions }
+        let subscriptions = subscriptions.iter().map(|uri| (uri.clone(), true)).collect();
+        Self { version: *version, client: *client, level: *level, subscriptions }
     }
 
     fn write(&self) -> String {
@@ -200,7 +249,7 @@ mod tests {
                 subscriptions: vec!["app://a".to_owned(), "app://b".to_owned()],
                 ..Session::new(version, client)
             };
-            let written = Stored::of(session.clone()).write();
+            let written = Stored::of(&session).write();
             assert_eq!(read(Some(written.as_bytes())), Some(session));
             let least = format!(r#"{{"version":"{version}"}}"#);
             let session = Session::new(version, Capabilities::default());
@@ -215,7 +264,8 @@ mod tests {
     #[test]
     fn the_longest_and_the_shortest_ttl_are_ones_that_redis_takes() {
         let link = Link::new(&"redis://x".parse().expect("a URL"), Duration::ZERO);
-        let ttl = |ttl| RedisStore::new(&link, 1, ttl).ttl;
+        let cache = Arc::new(SessionCache::new(Duration::ZERO, Duration::ZERO));
+        let ttl = |ttl| RedisStore::new(&link, 1, ttl, &cache, OnStoreFailure::Refuse).ttl;
         assert_eq!(ttl(Duration::ZERO), 1);
         assert_eq!(ttl(Duration::from_secs(1)), 1000);
         assert_eq!(ttl(Duration::MAX), 3_153_600_000_000);

@@ -95,6 +95,9 @@ pub(crate) async fn delete(server: &Arc<Server>, headers: &HeaderMap) -> Result<
     }
     server.stats.sessions_closed.increase();
     server.streams.close(id);
+    if let Err(error) = server.bus.spread(id, &SessionNews::Changed).await {
+        tracing::debug!(%error, "other replicas see by themselves that a session ended");
+    }
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -325,14 +328,12 @@ async fn change_session(server: &Arc<Server>, session: SessionId, change: Change
     let failed = |error: String| RpcError::new(rpc::SERVER_ERROR, error);
     server.store.change(session, &change).await.map_err(|error| failed(error.to_string()))?;
     let news = match change {
-        Change::Level(_) => None,
-        Change::Subscribe(uri) => Some(SessionNews::Subscribe { uri }),
-        Change::Unsubscribe(uri) => Some(SessionNews::Unsubscribe { uri }),
+        Change::Level(_) => SessionNews::Changed,
+        Change::Subscribe(uri) => SessionNews::Subscribe { uri },
+        Change::Unsubscribe(uri) => SessionNews::Unsubscribe { uri },
     };
-    if let Some(news) = news {
-        let spread = server.bus.spread(session, &news).await;
-        spread.map_err(|error| failed(error.to_string()))?;
-    }
+    let spread = server.bus.spread(session, &news).await;
+    spread.map_err(|error| failed(error.to_string()))?;
     Ok(Success::Empty {})
 }
 

@@ -21,7 +21,10 @@ async fn is_without_redis(server: &TestServer, session: &str) {
     assert!(answer.header("retry-after").is_some());
     let health = server.probe("/healthz").await;
     assert_eq!(health.status, StatusCode::OK);
-    assert_eq!(health.message()["store"], json!({ "kind": "redis", "up": false }));
+    assert_eq!(
+        health.message()["store"],
+        json!({ "kind": "redis", "up": false, "on_failure": "refuse" })
+    );
 }
 
 #[tokio::test]
@@ -183,4 +186,42 @@ async fn a_server_stops_in_order_whatever_became_of_its_redis() {
     server.ask_to_stop();
     assert_eq!(stream.next_event().await, None);
     server.stopped().await.expect("in order");
+}
+
+fn degrading(config: &mut squall_server::Config) {
+    config.on_store_failure = squall_server::OnStoreFailure::Degrade;
+    config.session_cache = Duration::from_millis(500);
+}
+
+#[tokio::test]
+async fn a_degrading_server_goes_on_with_the_sessions_that_it_knows_and_begins_none() {
+    let Some(mut redis) = redis().await else { return };
+    let (server, other) = (redis.server_with(degrading).await, redis.server().await);
+    let id = server.session(LATEST).await;
+    let stranger = other.session(LATEST).await;
+    redis.kill();
+    let degraded = async {
+        while server.probe("/readyz").await.message()["status"] != "degraded" {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(degraded).await;
+    let health = server.probe("/healthz").await.message();
+    assert_eq!(health["store"], json!({ "kind": "redis", "up": false, "on_failure": "degrade" }));
+    let echo = call("fast-echo", &json!({ "message": "still here" }));
+    assert_eq!(server.post(echo).session(&id).send().await.tool_text(), "still here");
+    let stats =
+        server.post(call("get-server-stats", &json!({}))).session(&id).send().await.result();
+    assert_eq!(stats["structuredContent"]["store"], health["store"]);
+    server.ping(&stranger).await.refuses(503, -32000, "unreachable");
+    server.post(initialize(LATEST)).send().await.refuses(503, -32000, "unreachable");
+    let lost = server.post(call("trigger-notification", &json!({ "kind": "tools" })));
+    assert_eq!(lost.session(&id).send().await.result()["isError"], true);
+    redis.start_again().await;
+    let forgotten = async {
+        while server.ping(&id).await.status != StatusCode::NOT_FOUND {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(forgotten).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::world::*;
 
@@ -164,12 +164,63 @@ async fn the_limit_holds_for_all_servers_together() {
 #[tokio::test]
 async fn a_server_tells_where_its_sessions_are() {
     let Some(redis) = redis().await else { return };
-    for (server, kind) in [(server().await, "memory"), (redis.server().await, "redis")] {
-        let expected: Value = json!({ "kind": kind, "up": true });
+    for (server, expected) in [
+        (server().await, json!({ "kind": "memory", "up": true })),
+        (redis.server().await, json!({ "kind": "redis", "up": true, "on_failure": "refuse" })),
+    ] {
         assert_eq!(server.probe("/healthz").await.message()["store"], expected);
         assert_eq!(server.probe("/readyz").await.status, StatusCode::OK);
         let id = server.session(LATEST).await;
         let stats = server.tool(&id, "get-server-stats", &json!({})).await;
         assert_eq!(stats["store"], expected);
     }
+}
+
+fn believing(config: &mut squall_server::Config) {
+    config.session_cache = Duration::from_secs(3600);
+}
+
+#[tokio::test]
+async fn a_server_that_has_just_seen_a_session_does_not_ask_for_it_again() {
+    let Some(redis) = redis().await else { return };
+    let server = redis.server_with(believing).await;
+    let id = server.session(LATEST).await;
+    redis.run::<()>(&["FLUSHALL"]).await;
+    server.ping(&id).await.result();
+}
+
+#[tokio::test]
+async fn what_another_server_does_to_a_session_is_known_at_once() {
+    let Some(redis) = redis().await else { return };
+    let (a, b) = (redis.server_with(believing).await, redis.server_with(believing).await);
+    let id = a.session(LATEST).await;
+    b.ping(&id).await.result();
+    let quiet = request("logging/setLevel", &json!({ "level": "error" }));
+    a.post(quiet).session(&id).send().await.result();
+    let quietly = async {
+        loop {
+            let body = call_with_progress("fetch-data", &json!({ "delay_ms": 0 }));
+            let messages = b.post(body).session(&id).send().await.messages();
+            if messages.iter().all(|one| one["method"] != "notifications/message") {
+                return;
+            }
+        }
+    };
+    soon(quietly).await;
+    assert_eq!(end(&a, &id).await, StatusCode::NO_CONTENT);
+    let ended = async { while b.ping(&id).await.status != StatusCode::NOT_FOUND {} };
+    soon(ended).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_in_redis_is_gone_within_a_moment() {
+    let Some(redis) = redis().await else { return };
+    let moment = |config: &mut squall_server::Config| {
+        config.session_cache = Duration::from_millis(100);
+    };
+    let server = redis.server_with(moment).await;
+    let id = server.session(LATEST).await;
+    redis.run::<()>(&["FLUSHALL"]).await;
+    let ended = async { while server.ping(&id).await.status != StatusCode::NOT_FOUND {} };
+    soon(ended).await;
 }

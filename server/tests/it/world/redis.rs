@@ -91,6 +91,7 @@ impl Redis {
         let config = |config: &mut Config| {
             config.redis = Some(redis);
             config.redis_deadline = Duration::from_secs(60);
+            config.session_cache = Duration::ZERO;
             change(config);
         };
         server_with(config).await
