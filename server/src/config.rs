@@ -1,6 +1,7 @@
 //! What a server can be told, each with a sensible default.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::redis_link::RedisUrl;
@@ -27,6 +28,14 @@ pub struct Config {
     pub max_calls: usize,
     /// How long a session lives without a request or an open stream. 30 min.
     pub session_ttl: Duration,
+    /// The bearer token that every request to the endpoint needs. None.
+    pub token: Option<String>,
+    /// How long after the server's start the token is good. Always.
+    pub token_ttl: Option<Duration>,
+    /// The authorization servers that the metadata of the protected resource names. None.
+    pub authorization_servers: Vec<String>,
+    /// A file that each execution and publication is appended to, as JSON lines. None.
+    pub journal: Option<PathBuf>,
     /// Where sessions are kept and notifications go through, if not in this process. Its database is
     /// for sessions alone, because `max_sessions` is held against its size. None.
     pub redis: Option<RedisUrl>,
@@ -70,6 +79,10 @@ impl Default for Config {
             max_connections: 20_000,
             max_calls: 10_000,
             session_ttl: Duration::from_secs(30 * 60),
+            token: None,
+            token_ttl: None,
+            authorization_servers: Vec::new(),
+            journal: None,
             redis: None,
             redis_deadline: Duration::from_millis(500),
             on_store_failure: OnStoreFailure::Refuse,

@@ -2,8 +2,11 @@
 
 mod patience;
 
+use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,8 @@ use patience::Patience;
 
 /// Bytes of a request's head, and of the buffer it is read into.
 const MAX_HEAD: usize = 64 * 1024;
+/// Connections to the admin listener at a time.
+const ADMIN_CONNECTIONS: usize = 64;
 /// A pause after an accept that failed for want of something, such as descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Housekeeping is never more frequent, whatever the configuration says.
@@ -37,6 +42,15 @@ pub enum RunError {
     /// The listener is unusable.
     #[error("the listener has no local address: a bound TCP listener was expected")]
     Listener(#[source] io::Error),
+    /// The journal is unusable.
+    #[error("the journal {0} cannot be written: name a file in a folder that is there")]
+    Journal(PathBuf, #[source] io::Error),
+    /// The admin listener is open to others.
+    #[error(
+        "the admin listener is on {0}, which others reach: session ids stand in its journals, so that a \
+         loopback address was expected"
+    )]
+    AdminOpen(SocketAddr),
 }
 
 /// Serves MCP on `listener` until `shutdown` resolves.
@@ -49,8 +63,28 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    run_with_admin(listener, None, config, shutdown).await
+}
+
+/// The same, with another listener for `/journal/executions`, `/journal/publications` and `/metrics`. It
+/// has to be on loopback.
+pub async fn run_with_admin(
+    listener: TcpListener,
+    admin: Option<TcpListener>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
-    let server = Server::new(config);
+    let journal = config.journal.as_deref().map(open_journal).transpose()?;
+    let server = Server::new(config, journal);
+    if let Some(admin) = admin {
+        let address = admin.local_addr().map_err(RunError::Listener)?;
+        if !address.ip().is_loopback() {
+            return Err(RunError::AdminOpen(address));
+        }
+        let serving = serve_admin(Arc::clone(&server), admin);
+        server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(serving));
+    }
     let _stop = server.stop.clone().drop_guard();
     let _abort = server.abort.clone().drop_guard();
     server.tasks.spawn(sweep(Arc::clone(&server)));
@@ -79,6 +113,36 @@ async fn link_up(server: &Arc<Server>) {
     server.tasks.spawn(stop.clone().run_until_cancelled_owned(async move { link.keep().await }));
     server.tasks.spawn(stop.clone().run_until_cancelled_owned(bus.listen(first)));
     server.tasks.spawn(watch(Arc::clone(server)));
+}
+
+fn open_journal(path: &Path) -> Result<File, RunError> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.map_err(|error| RunError::Journal(path.to_owned(), error))
+}
+
+/// Few connections, one after the other as they come.
+async fn serve_admin(server: Arc<Server>, listener: TcpListener) -> std::convert::Infallible {
+    let places = permits(ADMIN_CONNECTIONS);
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let Ok((socket, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let owner = Arc::clone(&server);
+        let service =
+            service_fn(move |request| transport::serve_admin(Arc::clone(&owner), request));
+        let io = TokioIo::new(Patience::new(socket, server.config.write_deadline));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(server.config.head_deadline)
+            .serve_connection(io, service);
+        let stop = server.stop.clone();
+        server.tasks.spawn(async move {
+            let _place = place;
+            stop.run_until_cancelled(connection).await
+        });
+    }
 }
 
 async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::Infallible {

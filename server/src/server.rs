@@ -1,5 +1,6 @@
 //! One running server: what every connection of it shares.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::thread;
 
@@ -11,6 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::{Bus, Desk, RedisBus};
 use crate::config::Config;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::redis_link::Link;
 use crate::seal::Seal;
 use crate::stats::Stats;
@@ -31,6 +34,8 @@ pub(crate) struct Server {
     /// The connection of `store` and `bus`, where they have one.
     pub(crate) link: Option<Arc<Link>>,
     pub(crate) stats: Stats,
+    pub(crate) metrics: Metrics,
+    pub(crate) journal: Journal,
     pub(crate) started: Instant,
     /// One permit a core, for work that computes.
     pub(crate) cores: Arc<Semaphore>,
@@ -68,7 +73,7 @@ impl Catalog {
 }
 
 impl Server {
-    pub(crate) fn new(config: Config) -> Arc<Self> {
+    pub(crate) fn new(config: Config, journal: Option<File>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new();
         let cache = Arc::new(SessionCache::new(config.session_cache, config.session_ttl));
@@ -83,6 +88,8 @@ impl Server {
             link,
             streams,
             stats: Stats::default(),
+            metrics: Metrics::new(),
+            journal: Journal::new(journal),
             started: Instant::now(),
             cores: Arc::new(Semaphore::new(cores)),
             calls: permits(config.max_calls),

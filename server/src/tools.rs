@@ -201,6 +201,13 @@ impl Call {
         }
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Fixture(tool, _) => tool.name(),
+            other => other.tool().map_or("", Tool::name),
+        }
+    }
+
     /// Whether it is done in no time: it is not worth a task of its own, and has no progress.
     pub(crate) fn is_quick(&self) -> bool {
         match self {

@@ -8,9 +8,11 @@ mod refusal;
 mod reply;
 mod session_era;
 mod stateless_era;
+mod token;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -24,6 +26,10 @@ use crate::rpc;
 use crate::server::Server;
 use refusal::Refusal;
 use reply::Reply;
+
+/// Media types of what is not MCP.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON_LINES: &str = "application/x-ndjson";
 
 /// Answers one HTTP request, whatever it is.
 pub(crate) async fn serve(
@@ -50,6 +56,16 @@ async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply
             let status = if server.store.health().up { "ready" } else { "degraded" };
             health(server, request.method(), status)
         }
+        "/metrics" => {
+            needs_get(request.method())?;
+            let text = server.metrics.text(server).await;
+            Ok(reply::text(METRICS, text.into()))
+        }
+        token::METADATA if server.config.token.is_some() => {
+            needs_get(request.method())?;
+            let metadata = token::metadata(server, request.headers());
+            Ok(reply::json(StatusCode::OK, metadata.to_string().into()))
+        }
         path => Err(Refusal::Path(clip(path))),
     }
 }
@@ -67,10 +83,37 @@ fn check_ready(server: &Server) -> Result<(), Refusal> {
     }
 }
 
-fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {
-    if method != Method::GET && method != Method::HEAD {
-        return Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, HEAD" });
+fn needs_get(method: &Method) -> Result<(), Refusal> {
+    if method == Method::GET || method == Method::HEAD {
+        return Ok(());
     }
+    Err(Refusal::Method { found: clip(method.as_str()), allowed: "GET, HEAD" })
+}
+
+/// Answers a request to the admin listener: the journals, and the metrics.
+pub(crate) async fn serve_admin(
+    server: Arc<Server>,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    let reply = admin(&server, &request).await;
+    Ok(reply.unwrap_or_else(|refusal| refusal.reply(None)))
+}
+
+async fn admin(server: &Arc<Server>, request: &Request<Incoming>) -> Result<Reply, Refusal> {
+    origin::check(request.headers(), &[])?;
+    needs_get(request.method())?;
+    match request.uri().path() {
+        "/journal/executions" => Ok(reply::text(JSON_LINES, server.journal.executions().into())),
+        "/journal/publications" => {
+            Ok(reply::text(JSON_LINES, server.journal.publications().into()))
+        }
+        "/metrics" => Ok(reply::text(METRICS, server.metrics.text(server).await.into())),
+        path => Err(Refusal::AdminPath(clip(path))),
+    }
+}
+
+fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refusal> {
+    needs_get(method)?;
     let store = server.store.health();
     let body = json!({ "status": status, "id": server.config.id, "store": store });
     Ok(reply::json(StatusCode::OK, body.to_string().into()))
@@ -78,6 +121,7 @@ fn health(server: &Server, method: &Method, status: &str) -> Result<Reply, Refus
 
 async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply, Refusal> {
     origin::check(request.headers(), &server.config.allowed_origins)?;
+    token::check(server, request.headers())?;
     let (head, body) = request.into_parts();
     match head.method {
         Method::POST => {
@@ -98,12 +142,19 @@ async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Re
 
 /// A POST of either era: what is refused is answered with the request's id, where it has one.
 async fn post(server: &Arc<Server>, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Refusal> {
+    let begun = Instant::now();
     let envelope = Envelope::peek(body).map_err(Refusal::Body)?;
     let answered = if stateless_era::is_spoken(headers, &envelope) {
         stateless_era::post(server, headers, &envelope).await
     } else {
         session_era::post(server, headers, &envelope).await
     };
+    if let Envelope::Single(message) = &envelope
+        && message.kind == Kind::Request
+    {
+        let method = message.method.as_deref().unwrap_or_default();
+        server.metrics.answered(method, begun.elapsed());
+    }
     Ok(answered.unwrap_or_else(|refusal| {
         tracing::debug!(%refusal, "message refused");
         refusal.reply(id_of_request(&envelope))

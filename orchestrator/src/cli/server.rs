@@ -1,6 +1,7 @@
 //! `squall server`: the MCP test server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -43,6 +44,22 @@ pub(super) struct Arguments {
     /// How long a session is believed to be as Redis said it is; 0s asks Redis with every request
     #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
     session_cache: Duration,
+    /// Need this bearer token on every request to /mcp; others get 401
+    #[arg(long, env = "SQUALL_SERVER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// How long after the start the token is good; then it has expired
+    #[arg(long, value_parser = humantime::parse_duration, requires = "token", value_name = "TIME")]
+    token_ttl: Option<Duration>,
+    /// An authorization server that clients without a token are pointed to (repeatable)
+    #[arg(long = "authorization-server", requires = "token", value_name = "URL")]
+    authorization_servers: Vec<String>,
+    /// Where to serve /journal/executions, /journal/publications and /metrics: a loopback address
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Append each call that was executed and each notification that was published to this file, as JSON
+    /// lines
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// What seals the state that stateless requests take along, the same for all replicas; by default what the
     /// URL of Redis says, or else something new for each process
     #[arg(long, env = "SQUALL_STATE_KEY", hide_env_values = true, value_name = "SECRET")]
@@ -80,6 +97,10 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         allowed_origins: arguments.allowed_origins,
         max_sessions: arguments.max_sessions,
         session_ttl: arguments.session_ttl,
+        token: arguments.token.filter(|token| !token.is_empty()),
+        token_ttl: arguments.token_ttl,
+        authorization_servers: arguments.authorization_servers,
+        journal: arguments.journal,
         state_key: arguments.state_key.filter(|key| !key.is_empty()),
         input_deadline: arguments.input_deadline,
         grace: arguments.grace,
@@ -93,7 +114,7 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         redis: redis_url(arguments.redis.as_deref())?,
         ..Config::default()
     };
-    runtime()?.block_on(serve(arguments.listen, config))
+    runtime()?.block_on(serve(arguments.listen, arguments.admin, config))
 }
 
 /// Read here and not by clap, which would repeat a password that the URL holds. Empty is none, as a
@@ -115,17 +136,29 @@ async fn check(address: SocketAddr) -> Outcome {
     }
 }
 
-async fn serve(listen: SocketAddr, config: Config) -> Outcome {
+async fn serve(listen: SocketAddr, admin: Option<SocketAddr>, config: Config) -> Outcome {
     let mut signals = Signals::hear()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))
         .map_err(not_started)?;
     let address = listener.local_addr().map_err(not_started)?;
+    let admin = match admin {
+        None => None,
+        Some(address) => {
+            let listener = tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}; choose another --admin"))
+                .map_err(not_started)?;
+            let address = listener.local_addr().map_err(not_started)?;
+            tell(format_args!("journals and metrics on http://{address}"));
+            Some(listener)
+        }
+    };
     tell(format_args!("squall server listening on http://{address}{}", mcp::ENDPOINT));
     let shutdown = async move {
         signals.next().await;
     };
-    squall_server::run(listener, config, shutdown).await.map_err(not_started)?;
+    squall_server::run_with_admin(listener, admin, config, shutdown).await.map_err(not_started)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use squall_model::mcp::envelope::Message;
 use squall_model::mcp::era::Era;
+use squall_model::operation::OperationId;
 
 use super::{Asker, InputParams, Outcome, Success, clip, read_params, require_params};
 use crate::dialogue;
 use crate::fixtures::FixtureTool;
 use crate::input::{Ask, InputRequired, Inputs};
+use crate::journal::{self, now_ms};
 use crate::rpc::{self, RpcError};
 use crate::seal;
 use crate::server::Server;
@@ -30,6 +33,8 @@ pub(crate) struct ToolCall {
     digest: Option<String>,
     /// Where the caller wants to hear of progress (basic/utilities/progress).
     pub(crate) progress_token: Option<Box<RawValue>>,
+    /// What the caller means by it, for the journal.
+    intent: Option<OperationId>,
 }
 
 #[derive(Deserialize)]
@@ -58,9 +63,11 @@ pub(super) fn read(
     let call = call(server, &params)?;
     let token = params.meta.and_then(|meta| meta.progress_token);
     let progress_token = token.filter(|raw| rpc::is_valid_id(raw)).map(ToOwned::to_owned);
+    let intent = message.operation;
     // Those that are done in no time never ask.
     if asker.era == Era::Session || matches!(call.tool(), Some(tool) if !tool.asks()) {
-        return Ok(ToolCall { call, inputs: Inputs::default(), digest: None, progress_token });
+        let inputs = Inputs::default();
+        return Ok(ToolCall { call, inputs, digest: None, progress_token, intent });
     }
     let arguments = params.arguments.map_or("{}", RawValue::get);
     let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
@@ -69,7 +76,7 @@ pub(super) fn read(
         .params
         .map_or_else(|| Ok(InputParams::default()), |raw| read_params("tools/call", raw))?;
     let inputs = given.inputs(server, || digest.clone())?;
-    Ok(ToolCall { call, inputs, digest: Some(digest), progress_token })
+    Ok(ToolCall { call, inputs, digest: Some(digest), progress_token, intent })
 }
 
 fn call(server: &Server, params: &Params<'_>) -> Result<Call, RpcError> {
@@ -94,9 +101,26 @@ fn unknown(name: &str) -> RpcError {
 /// Runs a tool call. One that takes time is a task of its own, because a client of the session era that
 /// disconnects does not cancel it (basic/transports, sending messages to the server).
 pub(crate) async fn run(server: &Arc<Server>, call: ToolCall, caller: Caller) -> Outcome {
-    if let Some(tool) = call.call.tool() {
+    let (tool, name, intent) = (call.call.tool(), call.call.name(), call.intent);
+    let (session, begun, started_ms) = (caller.session, Instant::now(), now_ms());
+    if let Some(tool) = tool {
         server.stats.calls_of(tool).increase();
     }
+    let outcome = execute(server, call, caller).await;
+    if let Some(tool) = tool {
+        server.metrics.called(tool, begun.elapsed());
+    }
+    let became = match &outcome {
+        Ok(Success::Call(result)) if result.is_error => journal::Outcome::Failed,
+        Ok(Success::InputRequired(_)) => journal::Outcome::Asked,
+        Ok(_) => journal::Outcome::Ok,
+        Err(_) => journal::Outcome::Refused,
+    };
+    server.journal.executed(name, session, intent, started_ms, became);
+    outcome
+}
+
+async fn execute(server: &Arc<Server>, call: ToolCall, caller: Caller) -> Outcome {
     if call.call.is_quick() {
         return to_the_end(server, call, &caller).await;
     }

@@ -1,6 +1,7 @@
 //! `trigger-notification`: has the server send a notification to the open streams.
 
 use std::sync::Arc;
+use tokio::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,8 +201,13 @@ pub(super) async fn run(arguments: Arguments, server: &Arc<Server>, caller: &Cal
             return ToolResult::failure("there is no session in this era: send it to all");
         }
     };
-    match server.bus.publish(target, &notification.message()).await {
+    let begun = Instant::now();
+    let published = server.bus.publish(target, &notification.message()).await;
+    let reach = published.as_ref().ok().map(|reach| (reach.streams, reach.replicas));
+    server.journal.published(notification.method(), reach);
+    match published {
         Ok(reach) => {
+            server.metrics.notified(begun.elapsed());
             server.stats.notifications_sent.increase();
             let sent = notification.method();
             ToolResult::structured(&Output {

@@ -1,6 +1,6 @@
 //! Every way to refuse a request at the HTTP level, with its status, its code and its words.
 
-use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use squall_model::mcp::era::{ProtocolVersion, UnknownVersion};
 
 use super::mirror::Mismatch;
 use super::reply::{self, Reply};
+use super::token::Denied;
 use crate::bus::StreamError;
 use crate::methods;
 use crate::rpc::{self, RpcError};
@@ -20,8 +21,16 @@ use crate::streams::OpenError;
 pub(crate) enum Refusal {
     #[error("origin `{0}` may not call this server: use a loopback origin, or allow this one")]
     Origin(String),
-    #[error("there is nothing at `{0}`: the MCP endpoint is /mcp, health is /healthz and /readyz")]
+    #[error(
+        "there is nothing at `{0}`: the MCP endpoint is /mcp, health is /healthz and /readyz, metrics are /metrics"
+    )]
     Path(String),
+    #[error(
+        "there is nothing at `{0}`: try /journal/executions, /journal/publications or /metrics"
+    )]
+    AdminPath(String),
+    #[error("a bearer token is needed: the WWW-Authenticate header says which")]
+    Denied { why: Denied, resource: String },
     #[error("method {found} is not served here: use one of {allowed}")]
     Method { found: String, allowed: &'static str },
     #[error(
@@ -147,6 +156,11 @@ impl Refusal {
             Self::Method { allowed, .. } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
+            Self::Denied { why, resource } => {
+                if let Ok(challenge) = why.challenge(resource).parse() {
+                    headers.insert(WWW_AUTHENTICATE, challenge);
+                }
+            }
             Self::Store(StoreError::Full { .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
@@ -167,8 +181,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Rpc(status, _) => *status,
+            Self::Denied { .. } => StatusCode::UNAUTHORIZED,
             Self::Origin(_) => StatusCode::FORBIDDEN,
-            Self::Path(_) | Self::SessionUnknown => StatusCode::NOT_FOUND,
+            Self::Path(_) | Self::AdminPath(_) | Self::SessionUnknown => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable | Self::NotAStreamRequest => StatusCode::NOT_ACCEPTABLE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -38,6 +38,12 @@ pub(crate) fn json(status: StatusCode, body: Bytes) -> Reply {
     reply
 }
 
+pub(crate) fn text(media: &'static str, body: Bytes) -> Reply {
+    let mut reply = whole(StatusCode::OK, body);
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    reply
+}
+
 pub(crate) fn events(body: Bytes) -> Reply {
     with_event_headers(whole(StatusCode::OK, body))
 }

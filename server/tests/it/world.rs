@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use squall_model::mcp::header::{EVENT_STREAM, JSON, SESSION_ID};
 use squall_model::mcp::sse::{Event, Splitter};
-use squall_server::{Config, RunError, run};
+use squall_server::{Config, RunError, run_with_admin};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -33,6 +33,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), RunError>>,
 }
@@ -46,13 +47,15 @@ pub(crate) async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer 
     let mut config = Config::default();
     change(&mut config);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
+    let admin_address = admin.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let running = tokio::spawn(run(listener, config, shutdown));
-    TestServer { address, stop: Some(stop), running }
+    let running = tokio::spawn(run_with_admin(listener, Some(admin), config, shutdown));
+    TestServer { address, admin: admin_address, stop: Some(stop), running }
 }
 
 impl TestServer {
@@ -70,6 +73,11 @@ impl TestServer {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
+    }
+
+    /// What the admin listener has at that path.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        Ask { address: self.admin, ..self.ask(Method::GET) }.path(path).send().await
     }
 
     /// `initialize`, and the session that it gave.
