@@ -9,6 +9,7 @@ mod notifications;
 mod observed;
 mod outages;
 mod refusals;
+mod replicas;
 mod resumption;
 mod sessions;
 mod shared_dialogue;

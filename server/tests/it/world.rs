@@ -59,6 +59,11 @@ pub(crate) async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer 
 }
 
 impl TestServer {
+    /// A server of another process.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address, admin: address, stop: None, running: tokio::spawn(async { Ok(()) }) }
+    }
+
     /// A POST of that body with the headers that every client sends.
     pub(crate) fn post(&self, body: impl Into<Bytes>) -> Ask {
         self.ask(Method::POST).header(ACCEPT, BOTH).header(CONTENT_TYPE, JSON).body(body)
@@ -299,6 +304,17 @@ impl Opened {
         let event = Event::parse(&self.next_piece().await.expect("a priming event"));
         assert_eq!(event.data.as_deref(), Some(""));
         event.id.expect("an id")
+    }
+
+    /// Waits until the stream is broken off.
+    pub(crate) async fn is_cut(&mut self) {
+        loop {
+            match soon(self.body.frame()).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return,
+                None => panic!("the stream ended in order"),
+            }
+        }
     }
 
     /// Reads to the end; what was broken off counts as far as it came.

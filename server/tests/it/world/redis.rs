@@ -80,6 +80,10 @@ async fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> redis::RedisResult
 }
 
 impl Redis {
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
     /// A server that keeps its sessions here. Redis has a minute to answer, so that only a test that
     /// asks for less meets the deadline.
     pub(crate) async fn server(&self) -> TestServer {
