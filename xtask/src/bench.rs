@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the proxy costs, next to what others do. It measures, and decides nothing.
+//! `cargo xtask bench`: what the proxy and the server cost, next to what others do. It measures, and decides
+//! nothing.
 
 use anyhow::{Result, ensure};
 
@@ -10,8 +11,10 @@ mod delay;
 mod events;
 mod figures;
 mod load;
+mod server;
 mod stand;
 
+use figures::Figures;
 use stand::Stand;
 
 /// What is to be measured.
@@ -21,6 +24,10 @@ pub(crate) enum Bench {
     ///
     /// It needs wrk, nginx and haproxy. Figures compare within one run, and with no other.
     Proxy(Arguments),
+    /// The test server next to nginx's fixed answer: calls, memory, notifications to 9,500 streams.
+    ///
+    /// It needs wrk, nginx and redis-server.
+    Server(Arguments),
 }
 
 /// How long, and what of it.
@@ -32,7 +39,7 @@ pub(crate) struct Arguments {
     /// How long each turn lasts, in seconds
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60), value_name = "N")]
     seconds: u32,
-    /// Only these parts
+    /// Only these parts, of the proxy
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
     /// A `squall` to measure, instead of a release build
@@ -64,7 +71,13 @@ impl Part {
 
 /// Measures, and prints.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Proxy(arguments) = bench;
+    let arguments = match bench {
+        Bench::Proxy(arguments) => arguments,
+        Bench::Server(arguments) => {
+            show(&server::run(arguments)?, arguments.json);
+            return Ok(());
+        }
+    };
     let stand = Stand::set_up(arguments.binary.as_deref())?;
     let parts = if arguments.only.is_empty() { Part::ALL } else { &arguments.only };
     for part in parts {
@@ -77,13 +90,17 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             Part::Events => events::measure(&stand, rounds)?,
             Part::Delay => delay::measure(&stand, rounds)?,
         };
-        for figures in figures {
-            if arguments.json {
-                figures.print_json();
-            } else {
-                figures.print();
-            }
-        }
+        show(&figures, arguments.json);
     }
     Ok(())
+}
+
+fn show(all: &[Figures], as_json: bool) {
+    for figures in all {
+        if as_json {
+            figures.print_json();
+        } else {
+            figures.print();
+        }
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use squall_model::mcp::envelope::Message;
 use squall_model::mcp::era::Era;
 use squall_model::operation::OperationId;
+use tokio_util::sync::CancellationToken;
 
 use super::{Asker, InputParams, Outcome, Success, clip, read_params, require_params};
 use crate::dialogue;
@@ -35,6 +36,14 @@ pub(crate) struct ToolCall {
     pub(crate) progress_token: Option<Box<RawValue>>,
     /// What the caller means by it, for the journal.
     intent: Option<OperationId>,
+}
+
+impl ToolCall {
+    /// What stops it. One that is done in no time has no token of its own: making one takes a lock that all
+    /// share.
+    pub(crate) fn stop(&self, server: &Server) -> CancellationToken {
+        if self.call.is_quick() { server.abort.clone() } else { server.abort.child_token() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -151,6 +160,13 @@ async fn execute(server: &Arc<Server>, call: ToolCall, caller: Caller) -> Outcom
 /// Runs a call, and again with what its client answers to what it asks.
 async fn to_the_end(server: &Arc<Server>, call: ToolCall, caller: &Caller) -> Outcome {
     let ToolCall { call, mut inputs, digest, .. } = call;
+    if call.is_quick() {
+        // It asks for nothing, and need not be kept to be run again.
+        return match call.run(server, caller, &inputs).await? {
+            Step::Done(result) => Ok(Success::Call(result)),
+            Step::Ask(_) => Ok(Success::Call(ToolResult::failure("this tool asks for nothing"))),
+        };
+    }
     for _ in 0..MOST_ROUNDS {
         let ask = match call.clone().run(server, caller, &inputs).await? {
             Step::Done(result) => return Ok(Success::Call(result)),

@@ -272,7 +272,8 @@ fn stream(
     mut call: ToolCall,
 ) -> Reply {
     let (outbox, reader) = server.desk.outboxes.open(session.0, session.1.is_primed());
-    let caller = caller(server, asker(session)).on(outbox.clone(), call.progress_token.take());
+    let caller =
+        caller(server, asker(session), &call).on(outbox.clone(), call.progress_token.take());
     let id = message.id.map(ToOwned::to_owned);
     let owner = Arc::clone(server);
     server.tasks.spawn(async move {
@@ -287,9 +288,9 @@ fn stream(
     reply::stream(EventStream::of_answer(reader))
 }
 
-fn caller(server: &Server, asker: Asker<'_>) -> Caller {
+fn caller(server: &Server, asker: Asker<'_>, call: &ToolCall) -> Caller {
     let session = asker.session.map(|(id, _)| id);
-    let stop = server.abort.child_token();
+    let stop = call.stop(server);
     Caller::new(session, asker.client, asker.level, stop)
 }
 
@@ -316,7 +317,8 @@ async fn finish(
     match begun? {
         Begun::Done(success) => Ok(success),
         Begun::Call(call) => {
-            in_flight(server, message.id, call, caller(server, asker(session))).await
+            let caller = caller(server, asker(session), &call);
+            in_flight(server, message.id, call, caller).await
         }
         Begun::Change(change) => change_session(server, session.0, change).await,
     }

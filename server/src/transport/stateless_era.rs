@@ -155,9 +155,9 @@ async fn finish(server: &Arc<Server>, asker: Asker<'_>, begun: Result<Begun, Rpc
     match begun? {
         Begun::Done(success) => Ok(success),
         Begun::Call(call) => {
-            let stop = server.abort.child_token();
+            let stop = call.stop(server);
             // A client that leaves drops this future.
-            let _stop_with_it = stop.clone().drop_guard();
+            let _stop_with_it = (!call.call.is_quick()).then(|| stop.clone().drop_guard());
             let caller = Caller::new(None, asker.client, asker.level, stop);
             methods::run(server, call, caller).await
         }

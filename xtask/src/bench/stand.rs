@@ -50,9 +50,7 @@ pub(super) struct Stand {
 impl Stand {
     pub(super) fn set_up(squall: Option<&Path>) -> Result<Self> {
         for program in ["wrk", "nginx", "haproxy"] {
-            let mut asked = Command::new(program);
-            let found = asked.arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-            found.with_context(|| format!("there is no {program} here: install it first"))?;
+            needs(program)?;
         }
         let squall = match squall {
             Some(path) => path.to_owned(),
@@ -119,12 +117,20 @@ impl Drop for Stand {
     }
 }
 
+/// Whether a program is here.
+pub(super) fn needs(program: &str) -> Result<()> {
+    let mut asked = Command::new(program);
+    let found = asked.arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.with_context(|| format!("there is no {program} here: install it first"))?;
+    Ok(())
+}
+
 /// A port that nobody has, and may be taken.
-fn free() -> Result<SocketAddr> {
+pub(super) fn free() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn until_it_listens(name: &str, address: SocketAddr) -> Result<()> {
+pub(super) fn until_it_listens(name: &str, address: SocketAddr) -> Result<()> {
     let end = Instant::now() + READY;
     while TcpStream::connect(address).is_err() {
         ensure!(Instant::now() < end, "{name} does not listen on {address}");
@@ -133,13 +139,13 @@ fn until_it_listens(name: &str, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn start(command: &mut Command) -> Result<Group> {
+pub(super) fn start(command: &mut Command) -> Result<Group> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let name = command.get_program().to_owned();
     Group::serve(command).with_context(|| format!("cannot start {}", name.display()))
 }
 
-fn nginx(folder: &Path, name: &str, config: &str) -> Result<Group> {
+pub(super) fn nginx(folder: &Path, name: &str, config: &str) -> Result<Group> {
     let file = folder.join(format!("{name}.conf"));
     fs::write(&file, config)?;
     start(
@@ -160,7 +166,7 @@ fn common(folder: &Path, name: &str) -> String {
     )
 }
 
-fn origin_config(folder: &Path, origin: SocketAddr) -> String {
+pub(super) fn origin_config(folder: &Path, origin: SocketAddr) -> String {
     let (common, root) = (common(folder, "origin"), folder.join("files"));
     let root = root.display();
     format!(
@@ -262,12 +268,13 @@ pub(super) fn file_script(folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-const RESULT: &str = r#"
+/// What wrk says at the end.
+pub(super) const RESULT: &str = r#"
 done = function(summary, latency, requests)
   local bad = summary.errors.connect + summary.errors.read + summary.errors.write
     + summary.errors.status + summary.errors.timeout
-  io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), bad, summary.bytes))
+  io.write(string.format("RESULT %d %d %d %d %d %d %d\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(95), latency:percentile(99), bad, summary.bytes))
 end
 "#;
 
@@ -276,6 +283,7 @@ pub(super) struct Ran {
     pub(super) requests: f64,
     pub(super) seconds: f64,
     pub(super) p50_us: f64,
+    pub(super) p95_us: f64,
     pub(super) p99_us: f64,
     pub(super) bytes: f64,
 }
@@ -300,9 +308,9 @@ pub(super) fn wrk(
     let line = text.lines().find_map(|line| line.strip_prefix("RESULT "));
     let line = line.with_context(|| format!("wrk said nothing of {}: {text}", target.name))?;
     let figures: Vec<f64> = line.split(' ').filter_map(|figure| figure.parse().ok()).collect();
-    let [requests, micros, p50_us, p99_us, bad, bytes] = figures[..] else {
+    let [requests, micros, p50_us, p95_us, p99_us, bad, bytes] = figures[..] else {
         bail!("wrk said `{line}` of {}", target.name)
     };
     ensure!(bad == 0.0, "{bad} of {requests} requests to {} went wrong", target.name);
-    Ok(Ran { requests, seconds: micros / 1e6, p50_us, p99_us, bytes })
+    Ok(Ran { requests, seconds: micros / 1e6, p50_us, p95_us, p99_us, bytes })
 }
