@@ -56,7 +56,7 @@ pub(crate) enum SessionNews {
 /// What a replica has of its sessions that such news concern.
 pub(crate) struct Desk {
     pub(crate) streams: Arc<Streams>,
-    pub(crate) outboxes: Outboxes,
+    pub(crate) outboxes: Arc<Outboxes>,
     /// What went to GET streams, where Redis does not keep it.
     history: Mutex<History>,
     pub(crate) pending: Pending,

@@ -2,11 +2,11 @@
 //! was cut can go on with `Last-Event-ID`, here or through another replica, until some time after its end
 //! (basic/transports, resumability and redelivery).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +23,9 @@ use crate::streams::QUEUE;
 const KEPT_FOR: Duration = Duration::from_secs(60);
 /// Bytes of one stream that are kept; one that says more cannot be resumed.
 const MOST_BYTES: usize = 2 << 20;
-/// Streams whose end has come that are kept.
+/// Streams whose end has come that are kept, and bytes of them.
 const MOST_ENDED: usize = 1000;
+const MOST_ENDED_BYTES: usize = 32 << 20;
 /// When a client should come back, in milliseconds.
 const RETRY: u32 = 500;
 
@@ -52,13 +53,17 @@ pub(crate) struct NoPlace;
 pub(crate) struct Outbox(Arc<Mutex<Said>>);
 
 struct Said {
-    /// None where nothing is kept.
+    /// None where nothing is kept, or not any more.
     stream: Option<StreamId>,
+    /// Its number among those of this replica.
+    number: Option<u64>,
     session: Option<SessionId>,
     events: Vec<Bytes>,
     bytes: usize,
     reader: Option<mpsc::Sender<Bytes>>,
-    ended: Option<Instant>,
+    has_ended: bool,
+    /// Where it is kept.
+    kept_by: Weak<Outboxes>,
 }
 
 /// The streams of this replica that can be resumed.
@@ -66,21 +71,33 @@ pub(crate) struct Outboxes {
     replica: u64,
     opened: AtomicU64,
     kept: Mutex<HashMap<u64, Outbox>>,
+    ended: Mutex<Ended>,
+}
+
+/// Those whose end has come, the oldest first.
+#[derive(Default)]
+struct Ended {
+    streams: VecDeque<(u64, usize, Instant)>,
+    bytes: usize,
 }
 
 impl Outbox {
     /// One whose client hears each thing once or not at all.
     pub(crate) fn unkept() -> (Self, mpsc::Receiver<Bytes>) {
-        Self::begin(None, None)
+        Self::begin(None, None, Weak::new())
     }
 
     fn begin(
         stream: Option<StreamId>,
         session: Option<SessionId>,
+        kept_by: Weak<Outboxes>,
     ) -> (Self, mpsc::Receiver<Bytes>) {
         let (sender, reader) = mpsc::channel(QUEUE);
-        let (events, bytes, ended) = (Vec::new(), 0, None);
-        let said = Said { stream, session, events, bytes, reader: Some(sender), ended };
+        let (events, bytes, has_ended) = (Vec::new(), 0, false);
+        let reader_of = Some(sender);
+        let number = stream.map(|stream| stream.number);
+        let said =
+            Said { stream, number, session, events, bytes, reader: reader_of, has_ended, kept_by };
         (Self(Arc::new(Mutex::new(said))), reader)
     }
 
@@ -105,13 +122,18 @@ impl Outbox {
     pub(crate) async fn end(&self, message: Option<&str>) {
         let last = {
             let mut said = self.0.lock();
-            said.ended = Some(Instant::now());
+            said.has_ended = true;
             let event = message.map(|message| said.encode(message));
             if let Some(event) = &event {
                 said.keep(event);
             }
-            said.reader.take().zip(event)
+            let home = said.kept_by.upgrade().zip(said.number);
+            (said.reader.take().zip(event), home, said.bytes)
         };
+        let (last, home, bytes) = last;
+        if let Some((outboxes, number)) = home {
+            outboxes.has_ended(number, bytes);
+        }
         if let Some((reader, event)) = last {
             let _ = reader.send(event).await; // the client may be gone
         }
@@ -131,7 +153,7 @@ impl Outbox {
         }
         let missed = said.events.get(after..)?.to_vec();
         let (sender, queue) = mpsc::channel(QUEUE);
-        said.reader = said.ended.is_none().then_some(sender);
+        said.reader = (!said.has_ended).then_some(sender);
         Some(Resumed { missed, queue })
     }
 }
@@ -165,20 +187,21 @@ impl Said {
 }
 
 impl Outboxes {
-    pub(crate) fn new(replica: u64) -> Self {
-        Self { replica, opened: AtomicU64::new(0), kept: Mutex::default() }
+    pub(crate) fn new(replica: u64) -> Arc<Self> {
+        let (opened, kept, ended) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Arc::new(Self { replica, opened, kept, ended })
     }
 
     /// Begins a stream of a session, whose first event names it, so that it can be resumed from the start
     /// (from 2025-11-25).
     pub(crate) fn open(
-        &self,
+        self: &Arc<Self>,
         session: SessionId,
         is_primed: bool,
     ) -> (Outbox, mpsc::Receiver<Bytes>) {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let stream = StreamId { replica: self.replica, number };
-        let (outbox, reader) = Outbox::begin(Some(stream), Some(session));
+        let (outbox, reader) = Outbox::begin(Some(stream), Some(session), Arc::downgrade(self));
         if is_primed {
             let said = outbox.0.lock();
             if let Some(client) = &said.reader {
@@ -200,23 +223,30 @@ impl Outboxes {
         outbox.filter(|_| self.has(place.stream))?.resume(session, place.event)
     }
 
+    /// A stream has ended; the oldest of those that have are forgotten where there are too many.
+    fn has_ended(&self, number: u64, bytes: usize) {
+        let mut ended = self.ended.lock();
+        ended.streams.push_back((number, bytes, Instant::now()));
+        ended.bytes += bytes;
+        self.forget_old(&mut ended);
+    }
+
     /// Forgets what ended some time ago.
     pub(crate) fn sweep(&self) {
+        self.forget_old(&mut self.ended.lock());
+    }
+
+    fn forget_old(&self, ended: &mut Ended) {
         let now = Instant::now();
-        let mut kept = self.kept.lock();
-        kept.retain(|_, outbox| {
-            let said = outbox.0.lock();
-            let is_old = |end: Instant| now.saturating_duration_since(end) >= KEPT_FOR;
-            said.stream.is_some() && !said.ended.is_some_and(is_old)
-        });
-        let ended = |outbox: &Outbox| outbox.0.lock().ended;
-        let mut over: Vec<_> =
-            kept.iter().filter_map(|(number, outbox)| Some((ended(outbox)?, *number))).collect();
-        if over.len() > MOST_ENDED {
-            over.sort_unstable();
-            for (_, number) in &over[..over.len() - MOST_ENDED] {
-                kept.remove(number);
+        while let Some((number, bytes, end)) = ended.streams.front().copied() {
+            let is_old = now.saturating_duration_since(end) >= KEPT_FOR;
+            let are_many = ended.streams.len() > MOST_ENDED || ended.bytes > MOST_ENDED_BYTES;
+            if !is_old && !are_many {
+                return;
             }
+            ended.streams.pop_front();
+            ended.bytes -= bytes;
+            self.kept.lock().remove(&number);
         }
     }
 }
@@ -322,8 +352,21 @@ mod tests {
         let first = place(&reader.recv().await.expect("the priming event"));
         outbox.say(&"x".repeat(MOST_BYTES));
         assert!(outboxes.resume(A, first).is_none());
-        outboxes.sweep();
-        assert!(outboxes.kept.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_those_that_ended_the_oldest_are_forgotten_where_there_are_too_many() {
+        let outboxes = Outboxes::new(7);
+        for _ in 0..MOST_ENDED + 5 {
+            let (outbox, _reader) = outboxes.open(A, false);
+            outbox.end(Some("x")).await;
+        }
+        assert_eq!(outboxes.kept.lock().len(), MOST_ENDED);
+        for _ in 0..MOST_ENDED_BYTES / MOST_BYTES + 5 {
+            let (outbox, _reader) = outboxes.open(A, false);
+            outbox.end(Some(&"x".repeat(MOST_BYTES - 1000))).await;
+        }
+        assert!(outboxes.ended.lock().bytes <= MOST_ENDED_BYTES);
     }
 
     #[tokio::test(start_paused = true)]

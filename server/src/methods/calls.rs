@@ -25,6 +25,9 @@ use crate::tools::{Call, Caller, Step, Tool, ToolResult};
 /// How often a call may ask its client for something. A tool that asks more often asks in vain.
 const MOST_ROUNDS: usize = 16;
 
+/// Bytes of a progress token, which each message on progress repeats. Who gives a longer one hears of none.
+const LONGEST_TOKEN: usize = 1024;
+
 /// A tool call that is still to be run.
 pub(crate) struct ToolCall {
     pub(crate) call: Call,
@@ -71,7 +74,8 @@ pub(super) fn read(
     let params: Params<'_> = require_params("tools/call", message)?;
     let call = call(server, &params)?;
     let token = params.meta.and_then(|meta| meta.progress_token);
-    let progress_token = token.filter(|raw| rpc::is_valid_id(raw)).map(ToOwned::to_owned);
+    let is_good = |raw: &&RawValue| rpc::is_valid_id(raw) && raw.get().len() <= LONGEST_TOKEN;
+    let progress_token = token.filter(is_good).map(ToOwned::to_owned);
     let intent = message.operation;
     // Those that are done in no time never ask.
     if asker.era == Era::Session || matches!(call.tool(), Some(tool) if !tool.asks()) {

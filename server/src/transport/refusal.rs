@@ -178,6 +178,11 @@ impl Refusal {
         reply
     }
 
+    /// Whether HTTP knows nothing of it.
+    pub(super) fn is_ok(&self) -> bool {
+        self.status() == StatusCode::OK
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Rpc(status, _) => *status,

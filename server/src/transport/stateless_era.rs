@@ -27,6 +27,8 @@ use crate::streams::EventStream;
 use crate::tools::Caller;
 
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// Bytes of the id of a subscription, which every message on its stream repeats.
+const LONGEST_ID: usize = 1024;
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 #[derive(Default, Deserialize)]
@@ -88,7 +90,13 @@ pub(super) async fn post(
         }
         begun => match finish(server, asker, begun).await {
             Ok(success) => Ok(one(accepts, write(server, message.id, &Ok(success)))),
-            Err(error) => Err(refusal(error)),
+            Err(error) => {
+                let refusal = refusal(error);
+                if refusal.is_ok() {
+                    server.stats.errors.increase(); // others are counted by their status
+                }
+                Err(refusal)
+            }
         },
     }
 }
@@ -173,6 +181,10 @@ fn listen(server: &Arc<Server>, message: &Message<'_>) -> Result<Reply, Refusal>
     let raw = message.params.unwrap_or(RawValue::NULL);
     let params: ListenParams = serde_json::from_str(raw.get())
         .map_err(|error| invalid(format!("invalid params for subscriptions/listen: {error}")))?;
+    let id = message.id.unwrap_or(RawValue::NULL);
+    if id.get().len() > LONGEST_ID {
+        return Err(invalid(format!("an id of {LONGEST_ID} bytes at most was expected")));
+    }
     let mut filter = params.notifications;
     if filter.resource_subscriptions.len() > MOST_SUBSCRIPTIONS {
         return Err(invalid(format!("{MOST_SUBSCRIPTIONS} resources at most were expected")));
@@ -181,7 +193,6 @@ fn listen(server: &Arc<Server>, message: &Message<'_>) -> Result<Reply, Refusal>
     if !server.bus.is_up() {
         return Err(Refusal::Deaf);
     }
-    let id = message.id.unwrap_or(RawValue::NULL);
     Ok(reply::stream(server.streams.listen(filter, id)?))
 }
 
