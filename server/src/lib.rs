@@ -34,6 +34,6 @@ mod tools;
 mod transport;
 
 pub use config::Config;
-pub use listener::{RunError, run, run_with_admin};
+pub use listener::{RunError, bind, run, run_on_threads, run_with_admin};
 pub use redis_link::{InvalidRedisUrl, RedisUrl};
 pub use store::OnStoreFailure;

@@ -14,9 +14,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::config::Config;
@@ -29,6 +31,8 @@ use patience::Patience;
 const MAX_HEAD: usize = 64 * 1024;
 /// Connections to the admin listener at a time.
 const ADMIN_CONNECTIONS: usize = 64;
+/// Connections that wait to be accepted, of each listener.
+const BACKLOG: i32 = 4096;
 /// A pause after an accept that failed for want of something, such as descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Housekeeping is never more frequent, whatever the configuration says.
@@ -42,6 +46,9 @@ pub enum RunError {
     /// The listener is unusable.
     #[error("the listener has no local address: a bound TCP listener was expected")]
     Listener(#[source] io::Error),
+    /// A thread that serves could not be.
+    #[error("a thread of the server could not run")]
+    Thread(#[source] io::Error),
     /// The journal is unusable.
     #[error("the journal {0} cannot be written: name a file in a folder that is there")]
     Journal(PathBuf, #[source] io::Error),
@@ -75,16 +82,7 @@ pub async fn run_with_admin(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
-    let journal = config.journal.as_deref().map(open_journal).transpose()?;
-    let server = Server::new(config, journal);
-    if let Some(admin) = admin {
-        let address = admin.local_addr().map_err(RunError::Listener)?;
-        if !address.ip().is_loopback() {
-            return Err(RunError::AdminOpen(address));
-        }
-        let serving = serve_admin(Arc::clone(&server), admin);
-        server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(serving));
-    }
+    let server = begin(admin, config)?;
     let _stop = server.stop.clone().drop_guard();
     let _abort = server.abort.clone().drop_guard();
     server.tasks.spawn(sweep(Arc::clone(&server)));
@@ -98,6 +96,92 @@ pub async fn run_with_admin(
     drop(listener);
     wind_down(&server).await;
     Ok(())
+}
+
+/// The same on several listeners of one address ([`bind`]), each with a thread and a runtime of its own:
+/// connections do not move between them.
+pub async fn run_on_threads(
+    listeners: Vec<std::net::TcpListener>,
+    admin: Option<TcpListener>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let server = begin(admin, config)?;
+    let _stop = server.stop.clone().drop_guard();
+    let _abort = server.abort.clone().drop_guard();
+    server.tasks.spawn(sweep(Arc::clone(&server)));
+    server.tasks.spawn(beat(Arc::clone(&server)));
+    link_up(&server).await;
+    let over = CancellationToken::new();
+    let mut threads = Vec::new();
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let (server, over) = (Arc::clone(&server), over.clone());
+        let name = format!("server-{number}");
+        let work = move || serve_alone(&server, listener, &over);
+        let thread = std::thread::Builder::new().name(name).spawn(work);
+        threads.push(thread.map_err(RunError::Thread)?);
+    }
+    shutdown.await;
+    wind_down(&server).await;
+    over.cancel();
+    for thread in threads {
+        if let Ok(Err(error)) = thread.join() {
+            return Err(RunError::Thread(error));
+        }
+    }
+    Ok(())
+}
+
+/// Serves what comes in by one listener, until all is over.
+fn serve_alone(
+    server: &Arc<Server>,
+    listener: std::net::TcpListener,
+    over: &CancellationToken,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::select! {
+            never = accept(server, &listener) => match never {},
+            () = server.stop.cancelled() => {}
+        }
+        drop(listener);
+        over.cancelled().await;
+        Ok(())
+    })
+}
+
+fn begin(admin: Option<TcpListener>, config: Config) -> Result<Arc<Server>, RunError> {
+    let journal = config.journal.as_deref().map(open_journal).transpose()?;
+    let server = Server::new(config, journal);
+    if let Some(admin) = admin {
+        let address = admin.local_addr().map_err(RunError::Listener)?;
+        if !address.ip().is_loopback() {
+            return Err(RunError::AdminOpen(address));
+        }
+        let serving = serve_admin(Arc::clone(&server), admin);
+        server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(serving));
+    }
+    Ok(server)
+}
+
+/// Binds so many listeners to one address, so that the kernel spreads connections over them
+/// (`SO_REUSEPORT`). An address that anybody listens on already is refused.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let probe = listener(address, false)?;
+    let address = probe.local_addr()?;
+    drop(probe);
+    (0..count.max(1)).map(|_| listener(address, true)).collect()
+}
+
+fn listener(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Tries to reach Redis, if the server needs one, and has it kept in reach. Requests are taken after
@@ -146,10 +230,9 @@ async fn serve_admin(server: Arc<Server>, listener: TcpListener) -> std::convert
 }
 
 async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::Infallible {
-    let places = permits(server.config.max_connections);
     let mut failing = false;
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(&server.places).acquire_owned().await else {
             return std::future::pending().await; // the semaphore is never closed
         };
         match listener.accept().await {

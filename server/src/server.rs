@@ -39,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) started: Instant,
     /// One permit a core, for work that computes.
     pub(crate) cores: Arc<Semaphore>,
+    /// One permit for each connection.
+    pub(crate) places: Arc<Semaphore>,
     /// One permit for each tool call that takes time.
     pub(crate) calls: Arc<Semaphore>,
     /// Connections, calls and upkeep: everything that a shutdown waits for.
@@ -92,6 +94,7 @@ impl Server {
             journal: Journal::new(journal),
             started: Instant::now(),
             cores: Arc::new(Semaphore::new(cores)),
+            places: permits(config.max_connections),
             calls: permits(config.max_calls),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -1,6 +1,7 @@
 //! `squall server`: the MCP test server.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub(super) struct Arguments {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// How many threads serve connections, each with its own listener; by default one for each core
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// This replica's name, shown by get-server-stats and /healthz
     #[arg(long, default_value = "squall-server", value_name = "NAME")]
     id: String,
@@ -114,7 +118,9 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         redis: redis_url(arguments.redis.as_deref())?,
         ..Config::default()
     };
-    runtime()?.block_on(serve(arguments.listen, arguments.admin, config))
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = arguments.threads.map_or_else(cores, NonZeroUsize::get);
+    runtime()?.block_on(serve(arguments.listen, threads, arguments.admin, config))
 }
 
 /// Read here and not by clap, which would repeat a password that the URL holds. Empty is none, as a
@@ -136,13 +142,18 @@ async fn check(address: SocketAddr) -> Outcome {
     }
 }
 
-async fn serve(listen: SocketAddr, admin: Option<SocketAddr>, config: Config) -> Outcome {
+async fn serve(
+    listen: SocketAddr,
+    threads: usize,
+    admin: Option<SocketAddr>,
+    config: Config,
+) -> Outcome {
     let mut signals = Signals::hear()?;
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
+    let listeners = squall_server::bind(listen, threads)
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))
         .map_err(not_started)?;
-    let address = listener.local_addr().map_err(not_started)?;
+    let address = listeners.first().map_or(Ok(listen), std::net::TcpListener::local_addr);
+    let address = address.map_err(not_started)?;
     let admin = match admin {
         None => None,
         Some(address) => {
@@ -159,6 +170,6 @@ async fn serve(listen: SocketAddr, admin: Option<SocketAddr>, config: Config) ->
     let shutdown = async move {
         signals.next().await;
     };
-    squall_server::run_with_admin(listener, admin, config, shutdown).await.map_err(not_started)?;
+    squall_server::run_on_threads(listeners, admin, config, shutdown).await.map_err(not_started)?;
     Ok(ExitCode::SUCCESS)
 }
