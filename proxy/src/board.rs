@@ -587,7 +587,7 @@ mod tests {
     use super::*;
     use http::HeaderMap;
     use squall_model::mcp::era::Era;
-    use squall_model::scope::Direction;
+    use squall_model::scope::{Direction, MessageSubject};
 
     fn fault(json: &str) -> Fault {
         serde_json::from_str(json).expect(json)
@@ -597,22 +597,30 @@ mod tests {
         fault(&format!(r#"{{"id":"{id}","effect":{{"http-status":{{"status":503}}}}{extra}}}"#))
     }
 
-    fn hits(board: &Board, requests: u64) -> u64 {
-        let headers = HeaderMap::new();
-        let subject = Subject {
+    /// A POST with these messages, of which nothing else is known.
+    pub(super) fn post<'a>(
+        headers: &'a HeaderMap,
+        messages: &'a [MessageSubject<'a>],
+    ) -> Subject<'a> {
+        Subject {
             direction: Direction::Request,
             era: Era::Session,
             http_method: "POST",
             path: "/mcp",
-            headers: &headers,
+            headers,
             session: None,
             session_began: None,
             client: None,
             upstream: None,
             status: None,
             event: None,
-            messages: &[],
-        };
+            messages,
+        }
+    }
+
+    fn hits(board: &Board, requests: u64) -> u64 {
+        let headers = HeaderMap::new();
+        let subject = post(&headers, &[]);
         let decide = |_| board.decide_exchange(&subject, board.arrival()).len() as u64;
         (0..requests).map(decide).sum()
     }

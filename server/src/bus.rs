@@ -80,9 +80,9 @@ impl Desk {
     /// Pushes a message to the streams that it is for, and keeps it for those that are cut.
     fn publish(&self, target: Target, message: &RawValue) -> usize {
         let mut history = self.history.lock(); // so that all streams have one order
-        let id = id_of(history.next());
-        let reached = deliver(&self.streams, &target, message, Some(&id));
-        history.record(target, event(message, Some(&id)));
+        let event = event(message, Some(&id_of(history.next())));
+        let reached = deliver(&self.streams, &target, message, event.clone());
+        history.record(target, event);
         reached
     }
 
@@ -108,13 +108,11 @@ impl Desk {
             SessionNews::Cancel { request } => self.in_flight.cancel(session, request),
             SessionNews::Subscribe { uri } => {
                 self.streams.subscribe(session, std::slice::from_ref(uri));
-                self.cache.forget(session);
-                false
+                self.hear(session, &SessionNews::Changed)
             }
             SessionNews::Unsubscribe { uri } => {
                 self.streams.unsubscribe(session, uri);
-                self.cache.forget(session);
-                false
+                self.hear(session, &SessionNews::Changed)
             }
             SessionNews::Changed => {
                 self.cache.forget(session);
@@ -236,9 +234,9 @@ impl Bus {
     }
 }
 
-/// Pushes a message to the streams of this process that it is for, and says how many took it.
-fn deliver(streams: &Streams, target: &Target, message: &RawValue, id: Option<&str>) -> usize {
-    let event = event(message, id);
+/// Pushes a message, and the event that it is, to the streams of this process that it is for, and says how
+/// many took it.
+fn deliver(streams: &Streams, target: &Target, message: &RawValue, event: Bytes) -> usize {
     match target {
         Target::All => streams.push_all(&event) + streams.tell_listeners(message),
         Target::Session(session) => usize::from(streams.push(*session, event).is_ok()),
@@ -273,10 +271,7 @@ fn begun(
 ) -> EventStream {
     match missed {
         Some(missed) => stream.after(missed),
-        None if session.is_primed() => {
-            let id = id_of(at);
-            stream.after(vec![format!("id: {id}\ndata:\n\n").into()])
-        }
+        None if session.is_primed() => stream.after(vec![sse::encode_id(&id_of(at), None)]),
         None => stream,
     }
 }

@@ -2,6 +2,7 @@
 
 mod patience;
 
+use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io;
@@ -11,20 +12,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::server::{Server, permits};
 use crate::store::SessionId;
-use crate::transport;
+use crate::transport::{self, Reply};
 use patience::Patience;
 
 /// Bytes of a request's head, and of the buffer it is read into.
@@ -82,15 +85,10 @@ pub async fn run_with_admin(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
-    let server = begin(admin, config)?;
-    let _stop = server.stop.clone().drop_guard();
-    let _abort = server.abort.clone().drop_guard();
-    server.tasks.spawn(sweep(Arc::clone(&server)));
-    server.tasks.spawn(beat(Arc::clone(&server)));
-    link_up(&server).await;
+    let (server, _guards) = begin(admin, config).await?;
     tracing::debug!(%address, id = server.config.id, "serving");
     tokio::select! {
-        never = accept(&server, &listener) => match never {},
+        never = accept_clients(&server, &listener) => match never {},
         () = shutdown => {}
     }
     drop(listener);
@@ -106,12 +104,7 @@ pub async fn run_on_threads(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let server = begin(admin, config)?;
-    let _stop = server.stop.clone().drop_guard();
-    let _abort = server.abort.clone().drop_guard();
-    server.tasks.spawn(sweep(Arc::clone(&server)));
-    server.tasks.spawn(beat(Arc::clone(&server)));
-    link_up(&server).await;
+    let (server, _guards) = begin(admin, config).await?;
     let over = CancellationToken::new();
     let mut threads = Vec::new();
     for (number, listener) in listeners.into_iter().enumerate() {
@@ -142,7 +135,7 @@ fn serve_alone(
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         tokio::select! {
-            never = accept(server, &listener) => match never {},
+            never = accept_clients(server, &listener) => match never {},
             () = server.stop.cancelled() => {}
         }
         drop(listener);
@@ -151,7 +144,11 @@ fn serve_alone(
     })
 }
 
-fn begin(admin: Option<TcpListener>, config: Config) -> Result<Arc<Server>, RunError> {
+/// A server whose upkeep runs, and what stops all of it on drop.
+async fn begin(
+    admin: Option<TcpListener>,
+    config: Config,
+) -> Result<(Arc<Server>, [DropGuard; 2]), RunError> {
     let journal = config.journal.as_deref().map(open_journal).transpose()?;
     let server = Server::new(config, journal);
     if let Some(admin) = admin {
@@ -159,10 +156,16 @@ fn begin(admin: Option<TcpListener>, config: Config) -> Result<Arc<Server>, RunE
         if !address.ip().is_loopback() {
             return Err(RunError::AdminOpen(address));
         }
-        let serving = serve_admin(Arc::clone(&server), admin);
+        let owner = Arc::clone(&server);
+        let places = permits(ADMIN_CONNECTIONS);
+        let serving = async move { accept(&owner, &admin, &places, transport::serve_admin).await };
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(serving));
     }
-    Ok(server)
+    let guards = [server.stop.clone().drop_guard(), server.abort.clone().drop_guard()];
+    server.tasks.spawn(sweep(Arc::clone(&server)));
+    server.tasks.spawn(beat(Arc::clone(&server)));
+    link_up(&server).await;
+    Ok((server, guards))
 }
 
 /// Binds so many listeners to one address, so that the kernel spreads connections over them
@@ -204,41 +207,30 @@ fn open_journal(path: &Path) -> Result<File, RunError> {
     file.map_err(|error| RunError::Journal(path.to_owned(), error))
 }
 
-/// Few connections, one after the other as they come.
-async fn serve_admin(server: Arc<Server>, listener: TcpListener) -> std::convert::Infallible {
-    let places = permits(ADMIN_CONNECTIONS);
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let Ok((socket, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let owner = Arc::clone(&server);
-        let service =
-            service_fn(move |request| transport::serve_admin(Arc::clone(&owner), request));
-        let io = TokioIo::new(Patience::new(socket, server.config.write_deadline));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(server.config.head_deadline)
-            .serve_connection(io, service);
-        let stop = server.stop.clone();
-        server.tasks.spawn(async move {
-            let _place = place;
-            stop.run_until_cancelled(connection).await
-        });
-    }
+async fn accept_clients(server: &Arc<Server>, listener: &TcpListener) -> Infallible {
+    accept(server, listener, &server.places, transport::serve).await
 }
 
-async fn accept(server: &Arc<Server>, listener: &TcpListener) -> std::convert::Infallible {
+/// Accepts connections while there are places, and has each request of theirs served so.
+async fn accept<S, F>(
+    server: &Arc<Server>,
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    serve: S,
+) -> Infallible
+where
+    S: Fn(Arc<Server>, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, Infallible>> + Send + 'static,
+{
     let mut failing = false;
     loop {
-        let Ok(place) = Arc::clone(&server.places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
             return std::future::pending().await; // the semaphore is never closed
         };
         match listener.accept().await {
             Ok((socket, _)) => {
                 failing = false;
-                server.tasks.spawn(connection(Arc::clone(server), socket, place));
+                server.tasks.spawn(connection(Arc::clone(server), socket, place, serve));
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
@@ -260,10 +252,18 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(server: Arc<Server>, socket: TcpStream, _place: OwnedSemaphorePermit) {
+async fn connection<S, F>(
+    server: Arc<Server>,
+    socket: TcpStream,
+    _place: OwnedSemaphorePermit,
+    serve: S,
+) where
+    S: Fn(Arc<Server>, Request<Incoming>) -> F,
+    F: Future<Output = Result<Reply, Infallible>>,
+{
     let _ = socket.set_nodelay(true); // the peer may be gone by now, which the next read tells
     let io = TokioIo::new(Patience::new(socket, server.config.write_deadline));
-    let service = service_fn(|request| transport::serve(Arc::clone(&server), request));
+    let service = service_fn(|request| serve(Arc::clone(&server), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.config.head_deadline)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -45,11 +44,6 @@ pub(crate) struct Metrics {
     /// One for each tool.
     calls: Histograms,
     notifications: Histogram,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTool {
-    tool: &'static str,
 }
 
 type Label = [(&'static str, &'static str); 1];
@@ -128,10 +122,9 @@ impl Metrics {
         ] {
             registry.register(name, help, ConstCounter::new(counter.value()));
         }
-        let calls = Family::<ByTool, Counter>::default();
+        let calls = Family::<Label, Counter>::default();
         for tool in Tool::ALL {
-            let label = ByTool { tool: tool.name() };
-            calls.get_or_create(&label).inc_by(stats.calls_of(tool).value());
+            calls.get_or_create(&[("tool", tool.name())]).inc_by(stats.calls_of(tool).value());
         }
         registry.register("tool_calls", "Tool calls", calls);
         for (name, help, histograms) in [

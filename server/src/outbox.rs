@@ -92,13 +92,18 @@ impl Outbox {
         session: Option<SessionId>,
         kept_by: Weak<Outboxes>,
     ) -> (Self, mpsc::Receiver<Bytes>) {
-        let (sender, reader) = mpsc::channel(QUEUE);
-        let (events, bytes, has_ended) = (Vec::new(), 0, false);
-        let reader_of = Some(sender);
-        let number = stream.map(|stream| stream.number);
-        let said =
-            Said { stream, number, session, events, bytes, reader: reader_of, has_ended, kept_by };
-        (Self(Arc::new(Mutex::new(said))), reader)
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let said = Said {
+            stream,
+            number: stream.map(|stream| stream.number),
+            session,
+            events: Vec::new(),
+            bytes: 0,
+            reader: Some(sender),
+            has_ended: false,
+            kept_by,
+        };
+        (Self(Arc::new(Mutex::new(said))), queue)
     }
 
     /// Says a message. A client that is behind misses it, or, where it is kept, loses its stream, and can
@@ -120,7 +125,7 @@ impl Outbox {
 
     /// Says the last message, and waits until a client that is behind has room for it.
     pub(crate) async fn end(&self, message: Option<&str>) {
-        let last = {
+        let (last, home, bytes) = {
             let mut said = self.0.lock();
             said.has_ended = true;
             let event = message.map(|message| said.encode(message));
@@ -130,7 +135,6 @@ impl Outbox {
             let home = said.kept_by.upgrade().zip(said.number);
             (said.reader.take().zip(event), home, said.bytes)
         };
-        let (last, home, bytes) = last;
         if let Some((outboxes, number)) = home {
             outboxes.has_ended(number, bytes);
         }
@@ -254,7 +258,7 @@ impl Outboxes {
 /// An event that says nothing but its id, and when to come back (2025-11-25, basic/transports, sending
 /// messages to the server).
 fn priming(place: Place) -> Bytes {
-    format!("id: {place}\nretry: {RETRY}\ndata:\n\n").into()
+    sse::encode_id(&place.to_string(), Some(RETRY))
 }
 
 impl fmt::Display for Place {

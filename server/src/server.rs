@@ -82,7 +82,7 @@ impl Server {
         let desk = Desk::new(&streams, &cache);
         let link = config.redis.as_ref().map(|url| Link::new(url, config.redis_deadline));
         Arc::new(Self {
-            store: store(&config, link.as_ref(), &cache),
+            store: Store::new(&config, link.as_ref(), &cache),
             bus: bus(&desk, link.as_ref()),
             desk,
             catalog: Catalog::new(config.fixtures),
@@ -101,14 +101,6 @@ impl Server {
             abort: CancellationToken::new(),
             config,
         })
-    }
-}
-
-fn store(config: &Config, link: Option<&Arc<Link>>, cache: &Arc<SessionCache>) -> Store {
-    let (limit, ttl) = (config.max_sessions, config.session_ttl);
-    match link {
-        None => Store::memory(limit, ttl),
-        Some(link) => Store::redis(link, limit, ttl, cache, config.on_store_failure),
     }
 }
 

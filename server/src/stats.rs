@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::methods::{Outcome, Success};
 use crate::tools::Tool;
 
 /// Counters since the start of the process.
@@ -40,6 +41,18 @@ impl Counter {
 }
 
 impl Stats {
+    /// Counts an answer among the errors, if it is one.
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        let is_error = match outcome {
+            Ok(Success::Call(result)) => result.is_error,
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if is_error {
+            self.errors.increase();
+        }
+    }
+
     pub(crate) fn calls_of(&self, tool: Tool) -> &Counter {
         &self.calls[tool as usize]
     }

@@ -6,7 +6,6 @@ mod redis;
 mod session_id;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use squall_model::mcp::era::ProtocolVersion;
 
@@ -15,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::client::{Capabilities, Level};
+use crate::config::Config;
 
 use self::redis::RedisStore;
 use crate::redis_link::{Link, LinkError};
@@ -109,18 +109,19 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    pub(crate) fn memory(limit: usize, ttl: Duration) -> Self {
-        Self::Memory(MemoryStore::new(limit, ttl))
-    }
-
-    pub(crate) fn redis(
-        link: &Arc<Link>,
-        limit: usize,
-        ttl: Duration,
+    /// In Redis, where there is a link to one, or else in this process.
+    pub(crate) fn new(
+        config: &Config,
+        link: Option<&Arc<Link>>,
         cache: &Arc<SessionCache>,
-        on_failure: OnStoreFailure,
     ) -> Self {
-        Self::Redis(RedisStore::new(link, limit, ttl, cache, on_failure))
+        let (limit, ttl) = (config.max_sessions, config.session_ttl);
+        match link {
+            None => Self::Memory(MemoryStore::new(limit, ttl)),
+            Some(link) => {
+                Self::Redis(RedisStore::new(link, limit, ttl, cache, config.on_store_failure))
+            }
+        }
     }
 
     /// As it was when the store was last used: this asks nothing of anybody.

@@ -12,7 +12,6 @@ mod token;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -20,12 +19,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use squall_model::mcp::ENDPOINT;
 use squall_model::mcp::envelope::{Envelope, Kind};
+use tokio::time::Instant;
 
 use crate::methods::clip;
 use crate::rpc;
 use crate::server::Server;
 use refusal::Refusal;
-use reply::Reply;
+pub(crate) use reply::Reply;
 
 /// Media types of what is not MCP.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -233,6 +233,13 @@ pub fn encode(id: Option<&str>, data: &str) -> Bytes {
     out.freeze()
 }
 
+/// An event that says nothing but its id and, where given, after how many milliseconds to come back: its
+/// data is empty (MCP 2025-11-25, basic/transports, sending messages to the server).
+pub fn encode_id(id: &str, retry: Option<u32>) -> Bytes {
+    let retry = retry.map_or_else(String::new, |retry| format!("retry: {retry}\n"));
+    format!("id: {id}\n{retry}data:\n\n").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,11 +67,11 @@ mod tests {
     use http::HeaderMap;
     use squall_model::chance::Seed;
     use squall_model::mcp::envelope::Kind;
-    use squall_model::mcp::era::Era;
     use squall_model::scope::MessageSubject;
 
     use super::*;
     use crate::board::Board;
+    use crate::board::tests::post;
 
     fn entry(scope: &str) -> Entry {
         let fault = format!(r#"{{"id":"f","match":{scope},"effect":{{"drop":{{}}}}}}"#);
@@ -87,20 +87,7 @@ mod tests {
         };
         let messages: Vec<_> = messages.iter().map(message).collect();
         let headers = HeaderMap::new();
-        let subject = Subject {
-            direction: Direction::Request,
-            era: Era::Session,
-            http_method: "POST",
-            path: "/mcp",
-            headers: &headers,
-            session: None,
-            session_began: None,
-            client: None,
-            upstream: None,
-            status: None,
-            event: None,
-            messages: &messages,
-        };
+        let subject = post(&headers, &messages);
         (Glance::of(&subject).may_fit(entry), entry.live.fault.matches(&subject))
     }
 

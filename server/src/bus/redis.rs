@@ -129,9 +129,13 @@ impl RedisBus {
         if self.desk.hear(session, news) {
             return Ok(());
         }
-        let envelope = Envelope::News { session, by: self.replica, news: news.clone() };
-        self.send(&envelope).await?;
-        Ok(())
+        Ok(self.tell(session, news.clone()).await?)
+    }
+
+    /// Tells the other replicas.
+    async fn tell(&self, session: SessionId, news: SessionNews) -> Result<(), LinkError> {
+        let news = publication(&Envelope::News { session, by: self.replica, news });
+        self.link.ask(Request::One(&news), Repeat::Never).await
     }
 
     /// Opens a session's stream, and has the other replicas end theirs. It is dropped, and so
@@ -149,6 +153,7 @@ impl RedisBus {
             return Err(StreamError::Deaf);
         }
         let takeover = placed(&self.takeover(echo.id, id));
+        // Once: a takeover that comes twice could end a stream that was opened in between.
         let replicas: usize = self.link.ask(Request::One(&takeover), Repeat::Never).await?;
         let granted = if replicas > 0 { echo.heard().await } else { None };
         let at = granted.ok_or(StreamError::Deaf)?.at.unwrap_or_default();
@@ -199,7 +204,7 @@ impl RedisBus {
         self.tickets.lock().insert(number, sender);
         let ticket = Ticket { bus: Arc::clone(self), number };
         let news = SessionNews::Resume { stream: place.stream, after: place.event, ticket: number };
-        self.send(&Envelope::News { session, by: self.replica, news }).await?;
+        self.tell(session, news).await?;
         let first = timeout(self.link.deadline(), queue.recv()).await;
         let Ok(Some(first)) = first else { return Ok(None) };
         let stream = EventStream::of_another_replica(queue, ticket);
@@ -215,14 +220,14 @@ impl RedisBus {
         let mut events: Vec<_> = hello.chain(missed.iter().map(text)).collect();
         loop {
             let news = SessionNews::Said { ticket, events, is_over: false };
-            if self.send(&Envelope::News { session, by: self.replica, news }).await.is_err() {
+            if self.tell(session, news).await.is_err() {
                 return;
             }
             let Some(event) = queue.recv().await else { break };
             events = vec![text(&event)];
         }
         let news = SessionNews::Said { ticket, events: Vec::new(), is_over: true };
-        let _ = self.send(&Envelope::News { session, by: self.replica, news }).await; // it was all said
+        let _ = self.tell(session, news).await; // it was all said
     }
 
     /// Passes on what another replica says of an answer. A client that is behind loses its stream.
@@ -233,12 +238,6 @@ impl RedisBus {
         if is_over || !is_taken {
             tickets.remove(&ticket);
         }
-    }
-
-    /// Says how many replicas got it. It is sent once: a takeover that comes twice could end a stream
-    /// that was opened in between.
-    async fn send(&self, envelope: &Envelope<'_>) -> Result<usize, LinkError> {
-        self.link.ask(Request::One(&publication(envelope)), Repeat::Never).await
     }
 
     fn takeover(&self, id: u64, session: SessionId) -> Envelope<'static> {
@@ -314,8 +313,8 @@ impl RedisBus {
         let (at, envelope) = parts(payload);
         match Envelope::read(envelope) {
             Ok(Envelope::Notification { id, to, message }) => {
-                let event_id = at.map(id_of);
-                let streams = deliver(&self.desk.streams, &to, message, event_id.as_deref());
+                let event = event(message, at.map(id_of).as_deref());
+                let streams = deliver(&self.desk.streams, &to, message, event);
                 self.echo(id, Heard { streams, at });
             }
             Ok(Envelope::Takeover { id, session, by }) if by == self.replica => {
@@ -512,8 +511,8 @@ mod tests {
             }
             assert_eq!([a.desk.streams.count(), b.desk.streams.count()], left);
         }
-        let reached =
-            [&a, &b].map(|bus| deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None));
+        let reached = [&a, &b]
+            .map(|bus| deliver(&bus.desk.streams, &Target::All, RawValue::NULL, Bytes::new()));
         assert_eq!(reached, [0, 1]);
     }
 
@@ -524,13 +523,13 @@ mod tests {
         let _successor = bus.desk.streams.claim(SESSION, 2).expect("free again");
         bus.hear(&bus.takeover(1, SESSION).write());
         assert_eq!(
-            deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None),
+            deliver(&bus.desk.streams, &Target::All, RawValue::NULL, Bytes::new()),
             0,
             "not its turn yet"
         );
         bus.hear(&bus.takeover(2, SESSION).write());
         bus.hear(&bus.takeover(1, SESSION).write());
-        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL, None), 1);
+        assert_eq!(deliver(&bus.desk.streams, &Target::All, RawValue::NULL, Bytes::new()), 1);
     }
 
     /// The clock is paused: it is moved on whenever there is nothing else to do.

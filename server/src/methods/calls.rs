@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +9,10 @@ use serde_json::value::RawValue;
 use squall_model::mcp::envelope::Message;
 use squall_model::mcp::era::Era;
 use squall_model::operation::OperationId;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Asker, InputParams, Outcome, Success, clip, read_params, require_params};
+use super::{Asker, InputParams, Outcome, Success, clip, require_params};
 use crate::dialogue;
 use crate::fixtures::FixtureTool;
 use crate::input::{Ask, InputRequired, Inputs};
@@ -85,9 +85,7 @@ pub(super) fn read(
     let arguments = params.arguments.map_or("{}", RawValue::get);
     let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
     let digest = seal::digest_of("tools/call", &params.name, &arguments);
-    let given: InputParams<'_> = message
-        .params
-        .map_or_else(|| Ok(InputParams::default()), |raw| read_params("tools/call", raw))?;
+    let given: InputParams<'_> = require_params("tools/call", message)?;
     let inputs = given.inputs(server, || digest.clone())?;
     Ok(ToolCall { call, inputs, digest: Some(digest), progress_token, intent })
 }

@@ -1,12 +1,12 @@
 //! `trigger-notification`: has the server send a notification to the open streams.
 
 use std::sync::Arc;
-use tokio::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Caller, ToolResult};
 use crate::bus::Target;

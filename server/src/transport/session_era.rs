@@ -405,14 +405,7 @@ fn write(server: &Server, message: &Message<'_>, outcome: &Outcome) -> Bytes {
 }
 
 fn write_for(server: &Server, id: Option<&RawValue>, outcome: &Outcome) -> Bytes {
-    let failed = match outcome {
-        Ok(Success::Call(result)) => result.is_error,
-        Ok(_) => false,
-        Err(_) => true,
-    };
-    if failed {
-        server.stats.errors.increase();
-    }
+    server.stats.count(outcome);
     rpc::answer(id.unwrap_or(RawValue::NULL), outcome)
 }
 

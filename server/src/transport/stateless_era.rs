@@ -197,14 +197,7 @@ fn listen(server: &Arc<Server>, message: &Message<'_>) -> Result<Reply, Refusal>
 }
 
 fn write(server: &Server, id: Option<&RawValue>, outcome: &Outcome) -> Bytes {
-    let is_failure = match outcome {
-        Ok(Success::Call(result)) => result.is_error,
-        Ok(_) => false,
-        Err(_) => true,
-    };
-    if is_failure {
-        server.stats.errors.increase();
-    }
+    server.stats.count(outcome);
     let id = id.unwrap_or(RawValue::NULL);
     match outcome {
         Ok(success) => rpc::answer(id, &Ok(StatelessResult::of(success))),
