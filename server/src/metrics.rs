@@ -5,13 +5,15 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::bus::Bus;
 use crate::server::Server;
 use crate::stats::resident_memory;
+use crate::store::{Health, Mode, OnStoreFailure};
 use crate::tools::Tool;
 
 /// Seconds: from a tenth of a millisecond to ten seconds.
@@ -149,6 +151,7 @@ impl Metrics {
 
     fn gauges(&self, server: &Server, active: Option<usize>, registry: &mut Registry) {
         let store = server.store.health();
+        store_mode(store, registry);
         let connections = match &server.bus {
             Bus::Local(_) => 0,
             Bus::Redis(bus) => u64::from(store.up) + u64::from(bus.hears()),
@@ -170,4 +173,18 @@ impl Metrics {
             gauge("memory_resident_bytes", "Resident memory", bytes);
         }
     }
+}
+
+/// What the session store is, and what becomes of requests just now: a set of states of which one is 1.
+fn store_mode(store: Health, registry: &mut Registry) {
+    let on_failure = store.on_failure.map_or("none", OnStoreFailure::name);
+    let info = Info::new([("kind", store.kind), ("on_failure", on_failure)]);
+    registry.register("store", "What the session store is, and what --on-store-failure says", info);
+    let modes = Family::<Label, Gauge>::default();
+    for mode in Mode::ALL {
+        modes.get_or_create(&[("mode", mode.name())]).set(i64::from(mode == store.mode()));
+    }
+    let help = "What becomes of requests: the store is up, or it is down and they are refused, or known \
+                sessions go on";
+    registry.register("store_mode", help, modes);
 }

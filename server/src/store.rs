@@ -74,17 +74,48 @@ pub(crate) enum StoreError {
 /// What a store is, and whether it can be used just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) up: bool,
     /// What becomes of requests while it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
-    on_failure: Option<OnStoreFailure>,
+    pub(crate) on_failure: Option<OnStoreFailure>,
+}
+
+/// What becomes of requests just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The store answers, and all are served.
+    Up,
+    /// The store is down, and all are refused.
+    Refuse,
+    /// The store is down, and the sessions that are known go on.
+    Degrade,
+}
+
+impl Mode {
+    pub(crate) const ALL: [Self; 3] = [Self::Up, Self::Refuse, Self::Degrade];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Refuse => OnStoreFailure::Refuse.name(),
+            Self::Degrade => OnStoreFailure::Degrade.name(),
+        }
+    }
 }
 
 impl Health {
+    pub(crate) fn mode(self) -> Mode {
+        match self.on_failure {
+            _ if self.up => Mode::Up,
+            Some(OnStoreFailure::Degrade) => Mode::Degrade,
+            Some(OnStoreFailure::Refuse) | None => Mode::Refuse,
+        }
+    }
+
     /// Whether requests of sessions that are known are served.
-    pub(crate) fn serves(&self) -> bool {
-        self.up || self.on_failure == Some(OnStoreFailure::Degrade)
+    pub(crate) fn serves(self) -> bool {
+        self.mode() != Mode::Refuse
     }
 }
 
@@ -98,6 +129,16 @@ pub enum OnStoreFailure {
     /// Sessions that this replica has seen within their TTL go on from what it remembers; new ones are
     /// refused with 503.
     Degrade,
+}
+
+impl OnStoreFailure {
+    /// As the command line and JSON say it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Degrade => "degrade",
+        }
+    }
 }
 
 /// The sessions of this server, or of all servers that share it.

@@ -73,6 +73,9 @@ async fn the_metrics_count_and_measure() {
             "squall_server_request_duration_seconds_count{method=\"tools/call\"} 2",
             "squall_server_notification_latency_seconds_count 1",
             "squall_server_store_up 1",
+            "squall_server_store_info{kind=\"memory\",on_failure=\"none\"} 1",
+            "squall_server_store_mode{mode=\"up\"} 1",
+            "squall_server_store_mode{mode=\"refuse\"} 0",
             "squall_server_redis_connections 0",
         ] {
             assert!(text.lines().any(|one| one == line), "no `{line}` in\n{text}");

@@ -25,6 +25,17 @@ async fn is_without_redis(server: &TestServer, session: &str) {
         health.message()["store"],
         json!({ "kind": "redis", "up": false, "on_failure": "refuse" })
     );
+    is_in_mode(server, "refuse").await;
+}
+
+/// Asserts what a server's metrics say becomes of requests.
+async fn is_in_mode(server: &TestServer, expected: &str) {
+    let text = server.probe("/metrics").await.text();
+    for mode in ["up", "refuse", "degrade"] {
+        let value = u8::from(mode == expected);
+        let line = format!("squall_server_store_mode{{mode=\"{mode}\"}} {value}");
+        assert!(text.lines().any(|one| one == line), "no `{line}` in\n{text}");
+    }
 }
 
 #[tokio::test]
@@ -33,10 +44,12 @@ async fn a_server_whose_redis_dies_refuses_and_recovers_by_itself() {
     let server = redis.server().await;
     let id = server.session(LATEST).await;
     let mut stream = server.stream(&id).await;
+    is_in_mode(&server, "up").await;
     redis.kill();
     is_without_redis(&server, &id).await;
     redis.start_again().await;
     server.is_ready().await;
+    is_in_mode(&server, "up").await;
     server.ping(&id).await.refuses(404, -32001, "initialize");
     assert_eq!(stream.next_event().await, None);
     let id = server.session(LATEST).await;
@@ -208,6 +221,7 @@ async fn a_degrading_server_goes_on_with_the_sessions_that_it_knows_and_begins_n
     soon(degraded).await;
     let health = server.probe("/healthz").await.message();
     assert_eq!(health["store"], json!({ "kind": "redis", "up": false, "on_failure": "degrade" }));
+    is_in_mode(&server, "degrade").await;
     let echo = call("fast-echo", &json!({ "message": "still here" }));
     assert_eq!(server.post(echo).session(&id).send().await.tool_text(), "still here");
     let stats =
