@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::Capabilities;
 use crate::rpc::{self, RpcError};
+use crate::typed;
 
 /// A request to the client (schema, `InputRequest`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -164,8 +165,9 @@ impl Inputs {
         let Some(value) = self.responses.get(key) else {
             return Ok(None);
         };
-        serde_path_to_error::deserialize(value).map(Some).map_err(|error| {
-            RpcError::invalid_params(format!("`inputResponses.{key}` is not an answer: {error}"))
+        typed::read(value).map(Some).map_err(|error| {
+            let text = format!("`inputResponses.{key}` is not an answer, {error}");
+            RpcError::invalid_params(text)
         })
     }
 }

@@ -32,6 +32,7 @@ mod store;
 mod streams;
 mod tools;
 mod transport;
+mod typed;
 
 pub use config::Config;
 pub use listener::{RunError, bind, run, run_on_threads, run_with_admin};

@@ -15,9 +15,9 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, Error as _};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Capabilities, Level};
@@ -28,6 +28,7 @@ use crate::outbox::Outbox;
 use crate::rpc::{self, RpcError};
 use crate::server::Server;
 use crate::store::SessionId;
+use crate::typed::{self, Mistyped};
 
 /// A tool of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +65,18 @@ pub(crate) enum Step {
 
 /// Arguments that a tool does not take.
 #[derive(Debug, thiserror::Error)]
-#[error("invalid arguments for tool `{tool}`, at `{path}`: {reason}")]
+#[error("invalid arguments for tool `{tool}`, {reason}")]
 pub(crate) struct InvalidArguments {
     tool: &'static str,
-    /// The place that is wrong.
-    path: String,
-    reason: serde_json::Error,
+    reason: Mistyped,
+}
+
+impl From<InvalidArguments> for RpcError {
+    /// With the path for programs, too.
+    fn from(invalid: InvalidArguments) -> Self {
+        let data = json!({ "path": invalid.reason.path });
+        Self::invalid_params(invalid.to_string()).with(data)
+    }
 }
 
 impl Tool {
@@ -172,17 +179,13 @@ impl Tool {
         let tool = self.name();
         // A struct can be read from an array, too, which its schema does not admit.
         if !text.starts_with('{') {
-            let reason = serde_json::Error::custom("an object was expected");
-            return Err(InvalidArguments { tool, path: ".".to_owned(), reason });
+            let reason = Mistyped::whole("an object was expected");
+            return Err(InvalidArguments { tool, reason });
         }
         serde_json::from_str(text).or_else(|_| {
             // Once more, now that it is worth knowing where.
             let mut json = serde_json::Deserializer::from_str(text);
-            let read = serde_path_to_error::deserialize(&mut json);
-            read.map_err(|error| {
-                let path = error.path().to_string();
-                InvalidArguments { tool, path, reason: error.into_inner() }
-            })
+            typed::read(&mut json).map_err(|reason| InvalidArguments { tool, reason })
         })
     }
 }

@@ -92,8 +92,7 @@ pub(super) fn read(
 
 fn call(server: &Server, params: &Params<'_>) -> Result<Call, RpcError> {
     if let Some(tool) = Tool::named(&params.name) {
-        let call = tool.call(params.arguments);
-        return call.map_err(|error| RpcError::invalid_params(error.to_string()));
+        return tool.call(params.arguments).map_err(RpcError::from);
     }
     let fixture = FixtureTool::named(&params.name).filter(|_| server.config.fixtures);
     let fixture = fixture.ok_or_else(|| unknown(&params.name))?;

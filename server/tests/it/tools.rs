@@ -108,6 +108,27 @@ async fn bad_calls_are_invalid_params() {
 }
 
 #[tokio::test]
+async fn a_wrong_argument_is_refused_with_its_path() {
+    let server = server().await;
+    let id = server.session("2025-11-25").await;
+    for (tool, arguments, path) in [
+        ("fast-echo", json!({}), "message"),
+        ("fast-echo", json!({ "message": 1 }), "message"),
+        ("fast-echo", json!({ "message": "x", "extra": 1 }), "extra"),
+        ("fast-echo", json!(["x"]), "."),
+        ("fetch-data", json!({ "delay_ms": 10_001 }), "delay_ms"),
+        ("trigger-notification", json!({ "kind": "tools", "data": {} }), "data"),
+        ("trigger-notification", json!({ "kind": "updated" }), "uri"),
+        ("trigger-notification", json!({ "kind": "nonsense" }), "kind"),
+        ("request-input", json!({ "mode": "voice" }), "mode"),
+    ] {
+        let answer = server.post(call(tool, &arguments)).session(&id).send().await;
+        let error = answer.refuses(200, -32602, &format!("at `{path}`"));
+        assert_eq!(error["data"], json!({ "path": path }));
+    }
+}
+
+#[tokio::test]
 async fn trace_context_and_unknown_meta_are_taken_and_ignored() {
     let server = server().await;
     let id = server.session("2025-11-25").await;

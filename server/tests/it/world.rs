@@ -394,9 +394,10 @@ impl Answer {
     }
 
     /// Asserts the status, the code and a word of the error.
-    pub(crate) fn refuses(&self, status: u16, code: i64, word: &str) {
+    pub(crate) fn refuses(&self, status: u16, code: i64, word: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.code(), code, "{}", self.text());
         assert!(self.text().contains(word), "no `{word}` in {}", self.text());
+        self.message()["error"].clone()
     }
 }
