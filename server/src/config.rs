@@ -63,7 +63,10 @@ pub struct Config {
     pub state_key: Option<String>,
     /// Whether the tools, resources and prompts are there that the public conformance suite expects. No.
     pub fixtures: bool,
-    /// How long calls in flight may take to finish after shutdown was asked for. 5 s.
+    /// How long, after shutdown was asked for, the server says that it is not ready but serves on, so that
+    /// whoever spreads load over replicas learns of it first. None.
+    pub drain_delay: Duration,
+    /// How long calls in flight may take to finish after that. 5 s.
     pub grace: Duration,
 }
 
@@ -95,6 +98,7 @@ impl Default for Config {
             input_deadline: Duration::from_secs(5 * 60),
             state_key: None,
             fixtures: false,
+            drain_delay: Duration::ZERO,
             grace: Duration::from_secs(5),
         }
     }

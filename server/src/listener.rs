@@ -21,7 +21,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::bus::Bus;
 use crate::config::Config;
@@ -65,9 +65,10 @@ pub enum RunError {
 
 /// Serves MCP on `listener` until `shutdown` resolves.
 ///
-/// Then it stops accepting, ends the open streams, and lets calls in flight finish within
-/// [`Config::grace`]; what is still in flight after that is dropped. Failures to accept (too many
-/// open files, say) are waited out. Dropping the future drops the connections.
+/// Then its readiness goes, and, after [`Config::drain_delay`], it ends the open streams, refuses what is
+/// new with 503, and lets calls in flight finish within [`Config::grace`]; what is still in flight after
+/// that is dropped, and the port closed. Failures to accept (too many open files, say) are waited out.
+/// Dropping the future drops the connections.
 pub async fn run(
     listener: TcpListener,
     config: Config,
@@ -89,11 +90,8 @@ pub async fn run_with_admin(
     tracing::debug!(%address, id = server.config.id, "serving");
     tokio::select! {
         never = accept_clients(&server, &listener) => match never {},
-        () = shutdown => {}
+        () = serve_until(&server, shutdown) => Ok(()),
     }
-    drop(listener);
-    wind_down(&server).await;
-    Ok(())
 }
 
 /// The same on several listeners of one address ([`bind`]), each with a thread and a runtime of its own:
@@ -105,18 +103,15 @@ pub async fn run_on_threads(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (server, _guards) = begin(admin, config).await?;
-    let over = CancellationToken::new();
     let mut threads = Vec::new();
     for (number, listener) in listeners.into_iter().enumerate() {
-        let (server, over) = (Arc::clone(&server), over.clone());
+        let server = Arc::clone(&server);
         let name = format!("server-{number}");
-        let work = move || serve_alone(&server, listener, &over);
+        let work = move || serve_alone(&server, listener);
         let thread = std::thread::Builder::new().name(name).spawn(work);
         threads.push(thread.map_err(RunError::Thread)?);
     }
-    shutdown.await;
-    wind_down(&server).await;
-    over.cancel();
+    serve_until(&server, shutdown).await;
     for thread in threads {
         if let Ok(Err(error)) = thread.join() {
             return Err(RunError::Thread(error));
@@ -126,21 +121,14 @@ pub async fn run_on_threads(
 }
 
 /// Serves what comes in by one listener, until all is over.
-fn serve_alone(
-    server: &Arc<Server>,
-    listener: std::net::TcpListener,
-    over: &CancellationToken,
-) -> io::Result<()> {
+fn serve_alone(server: &Arc<Server>, listener: std::net::TcpListener) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         tokio::select! {
             never = accept_clients(server, &listener) => match never {},
-            () = server.stop.cancelled() => {}
+            () = server.close.cancelled() => Ok(()),
         }
-        drop(listener);
-        over.cancelled().await;
-        Ok(())
     })
 }
 
@@ -148,7 +136,7 @@ fn serve_alone(
 async fn begin(
     admin: Option<TcpListener>,
     config: Config,
-) -> Result<(Arc<Server>, [DropGuard; 2]), RunError> {
+) -> Result<(Arc<Server>, [DropGuard; 3]), RunError> {
     let journal = config.journal.as_deref().map(open_journal).transpose()?;
     let server = Server::new(config, journal);
     if let Some(admin) = admin {
@@ -159,9 +147,10 @@ async fn begin(
         let owner = Arc::clone(&server);
         let places = permits(ADMIN_CONNECTIONS);
         let serving = async move { accept(&owner, &admin, &places, transport::serve_admin).await };
-        server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(serving));
+        tokio::spawn(server.close.clone().run_until_cancelled_owned(serving));
     }
-    let guards = [server.stop.clone().drop_guard(), server.abort.clone().drop_guard()];
+    let guards = [&server.stop, &server.abort, &server.close];
+    let guards = guards.map(|token| token.clone().drop_guard());
     server.tasks.spawn(sweep(Arc::clone(&server)));
     server.tasks.spawn(beat(Arc::clone(&server)));
     link_up(&server).await;
@@ -230,7 +219,13 @@ where
         match listener.accept().await {
             Ok((socket, _)) => {
                 failing = false;
-                server.tasks.spawn(connection(Arc::clone(server), socket, place, serve));
+                let served = connection(Arc::clone(server), socket, place, serve);
+                if server.stop.is_cancelled() {
+                    // What is refused anyway is not waited for.
+                    tokio::spawn(server.close.clone().run_until_cancelled_owned(served));
+                } else {
+                    server.tasks.spawn(served);
+                }
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
@@ -264,7 +259,9 @@ async fn connection<S, F>(
     let _ = socket.set_nodelay(true); // the peer may be gone by now, which the next read tells
     let io = TokioIo::new(Patience::new(socket, server.config.write_deadline));
     let service = service_fn(|request| serve(Arc::clone(&server), request));
+    let stopping = server.stop.is_cancelled();
     let connection = http1::Builder::new()
+        .keep_alive(!stopping)
         .timer(TokioTimer::new())
         .header_read_timeout(server.config.head_deadline)
         .max_buf_size(MAX_HEAD)
@@ -272,7 +269,7 @@ async fn connection<S, F>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = server.stop.cancelled() => {
+        () = server.stop.cancelled(), if !stopping => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
@@ -341,14 +338,18 @@ async fn is_time(server: &Server, ticks: &mut Interval) -> bool {
     }
 }
 
-async fn wind_down(server: &Server) {
+/// Waits until the server is to end, and has it end in order: readiness first, the port last.
+async fn serve_until(server: &Server, shutdown: impl Future<Output = ()>) {
+    shutdown.await;
+    server.drain.cancel();
+    tokio::time::sleep(server.config.drain_delay).await;
     server.stop.cancel();
     server.streams.close_all();
     server.tasks.close();
-    if timeout(server.config.grace, server.tasks.wait()).await.is_ok() {
-        return;
+    if timeout(server.config.grace, server.tasks.wait()).await.is_err() {
+        tracing::warn!("calls are still in flight after the grace period: dropping them");
+        server.abort.cancel();
+        let _ = timeout(ABORT_DEADLINE, server.tasks.wait()).await;
     }
-    tracing::warn!("calls are still in flight after the grace period: dropping them");
-    server.abort.cancel();
-    let _ = timeout(ABORT_DEADLINE, server.tasks.wait()).await;
+    server.close.cancel();
 }

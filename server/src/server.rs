@@ -45,10 +45,14 @@ pub(crate) struct Server {
     pub(crate) calls: Arc<Semaphore>,
     /// Connections, calls and upkeep: everything that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
+    /// Say that no more requests are wanted, and go on.
+    pub(crate) drain: CancellationToken,
     /// Finish what is in flight, begin nothing new.
     pub(crate) stop: CancellationToken,
     /// Drop what is still in flight.
     pub(crate) abort: CancellationToken,
+    /// It is over: close the listeners.
+    pub(crate) close: CancellationToken,
 }
 
 /// The definitions of everything that this server has.
@@ -97,8 +101,10 @@ impl Server {
             places: permits(config.max_connections),
             calls: permits(config.max_calls),
             tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
+            close: CancellationToken::new(),
             config,
         })
     }

@@ -72,7 +72,7 @@ async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Result<Reply
 
 /// From what is known anyway: a probe asks nothing of Redis.
 fn check_ready(server: &Server) -> Result<(), Refusal> {
-    if server.stop.is_cancelled() {
+    if server.drain.is_cancelled() {
         return Err(Refusal::Stopping);
     }
     let store = server.store.health();
@@ -144,7 +144,9 @@ async fn endpoint(server: &Arc<Server>, request: Request<Incoming>) -> Result<Re
 async fn post(server: &Arc<Server>, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Refusal> {
     let begun = Instant::now();
     let envelope = Envelope::peek(body).map_err(Refusal::Body)?;
-    let answered = if stateless_era::is_spoken(headers, &envelope) {
+    let answered = if server.stop.is_cancelled() && has_request(&envelope) {
+        Err(Refusal::Stopping)
+    } else if stateless_era::is_spoken(headers, &envelope) {
         stateless_era::post(server, headers, &envelope).await
     } else {
         session_era::post(server, headers, &envelope).await
@@ -159,6 +161,15 @@ async fn post(server: &Arc<Server>, headers: &HeaderMap, body: &[u8]) -> Result<
         tracing::debug!(%refusal, "message refused");
         refusal.reply(id_of_request(&envelope))
     }))
+}
+
+/// Whether it begins anything: answers and notifications may be what a call in flight waits for.
+fn has_request(envelope: &Envelope<'_>) -> bool {
+    let messages = match envelope {
+        Envelope::Single(message) => std::slice::from_ref(message),
+        Envelope::Batch(messages) => messages,
+    };
+    messages.iter().any(|message| message.kind == Kind::Request)
 }
 
 fn id_of_request<'a>(envelope: &Envelope<'a>) -> Option<&'a RawValue> {

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use squall_model::mcp;
 use squall_server::{Config, OnStoreFailure, RedisUrl};
+use tokio::sync::oneshot;
 
 use super::signals::Signals;
 use super::{Failure, Outcome, exit, not_started, runtime, tell, unusable};
@@ -71,7 +74,10 @@ pub(super) struct Arguments {
     /// How long a client may take to answer what the server asks it in the session era
     #[arg(long, default_value = "5m", value_parser = humantime::parse_duration, value_name = "TIME")]
     input_deadline: Duration,
-    /// How long calls in flight may take to finish after SIGTERM
+    /// How long after SIGTERM the server says that it is not ready, but serves on
+    #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    drain_delay: Duration,
+    /// How long calls in flight may take to finish after that; a second signal drops them
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
     grace: Duration,
     /// Bytes that a request's body may have; more is answered with 413
@@ -107,6 +113,7 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         journal: arguments.journal,
         state_key: arguments.state_key.filter(|key| !key.is_empty()),
         input_deadline: arguments.input_deadline,
+        drain_delay: arguments.drain_delay,
         grace: arguments.grace,
         max_body: arguments.max_body,
         fixtures: arguments.fixtures,
@@ -167,9 +174,20 @@ async fn serve(
         }
     };
     tell(format_args!("squall server listening on http://{address}{}", mcp::ENDPOINT));
-    let shutdown = async move {
-        signals.next().await;
+    let (first, asked) = oneshot::channel();
+    let shutdown = asked.map(drop);
+    let mut serving = pin!(squall_server::run_on_threads(listeners, admin, config, shutdown));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        signal = signals.next() => {
+            tell(format_args!("{signal}: ending in order; a second signal ends it at once"));
+            let _ = first.send(()); // it is there until it has ended
+            tokio::select! {
+                ended = serving => ended,
+                _ = signals.next() => Ok(()),
+            }
+        }
     };
-    squall_server::run_on_threads(listeners, admin, config, shutdown).await.map_err(not_started)?;
+    ended.map_err(not_started)?;
     Ok(ExitCode::SUCCESS)
 }

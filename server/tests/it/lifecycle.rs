@@ -42,6 +42,47 @@ async fn a_call_in_flight_finishes_within_its_grace() {
 }
 
 #[tokio::test]
+async fn readiness_goes_before_anything_else_does() {
+    let mut server = server_with(|config| config.drain_delay = Duration::from_secs(50)).await;
+    let id = server.session("2025-11-25").await;
+    let mut stream = server.stream(&id).await;
+    server.ask_to_stop();
+    server.is_unready().await;
+    assert_eq!(server.probe("/healthz").await.status, StatusCode::OK);
+    let new = server.session("2025-11-25").await;
+    assert_eq!(server.ping(&new).await.status, StatusCode::OK);
+    server.tool(&id, "trigger-notification", &json!({ "kind": "tools" })).await;
+    let heard = stream.next_message().await.expect("still open");
+    assert_eq!(heard["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn nothing_begins_while_the_last_call_finishes_but_its_client_may_answer() {
+    let mut server = server_with(|config| config.grace = Duration::from_secs(50)).await;
+    let id = server.session_of_client(r#"{"sampling":{}}"#).await;
+    let mut idle = server.stream(&id).await;
+    let body = call("request-sampling", &json!({ "prompt": "2 + 2?" }));
+    let mut call = server.post(body).session(&id).open().await;
+    let asked = call.next_message().await.expect("a request");
+    server.ask_to_stop();
+    assert_eq!(idle.next_event().await, None, "it stops");
+
+    server.probe("/readyz").await.refuses(503, -32000, "shutting down");
+    let refused = server.ping(&id).await;
+    refused.refuses(503, -32000, "shutting down");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    server.post(initialize("2025-11-25")).send().await.refuses(503, -32000, "shutting down");
+
+    let said =
+        json!({ "role": "assistant", "content": { "type": "text", "text": "4" }, "model": "m" });
+    let answer = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": said }).to_string();
+    assert_eq!(server.post(answer).session(&id).send().await.status, StatusCode::ACCEPTED);
+    let result = call.next_message().await.expect("a result");
+    assert_eq!(result["result"]["content"][0]["text"], "m said: 4");
+    server.stopped().await.expect("in order");
+}
+
+#[tokio::test]
 async fn calls_that_outlast_their_grace_are_dropped() {
     let mut server = server_with(|config| config.grace = Duration::from_millis(1)).await;
     let id = server.session("2025-11-25").await;
