@@ -27,6 +27,8 @@ const CLIENT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 enum Peer {
     Python,
     Typescript,
+    /// Its second line, which speaks both eras.
+    Typescript2,
     Conformance,
     ToxiproxyPython,
     ToxiproxyNode,
@@ -36,9 +38,10 @@ enum Peer {
 struct Installed(Vec<PathBuf>);
 
 impl Peer {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Python,
         Self::Typescript,
+        Self::Typescript2,
         Self::Conformance,
         Self::ToxiproxyPython,
         Self::ToxiproxyNode,
@@ -48,6 +51,7 @@ impl Peer {
         let client = match self {
             Self::Python => "python client",
             Self::Typescript => "typescript client",
+            Self::Typescript2 => "typescript client 2",
             Self::Conformance => "conformance suite",
             Self::ToxiproxyPython => "toxiproxy's python client",
             Self::ToxiproxyNode => "toxiproxy's node client",
@@ -58,7 +62,7 @@ impl Peer {
     /// What it is run against.
     fn ways(self) -> &'static [&'static str] {
         match self {
-            Self::Python | Self::Typescript => &["direct", "through the proxy"],
+            Self::Python | Self::Typescript | Self::Typescript2 => &["direct", "through the proxy"],
             Self::Conformance => &["direct"],
             Self::ToxiproxyPython | Self::ToxiproxyNode => &["admin API"],
         }
@@ -76,7 +80,9 @@ impl Peer {
     fn need(self) -> &'static str {
         match self {
             Self::Python | Self::ToxiproxyPython => "python",
-            Self::Typescript | Self::Conformance | Self::ToxiproxyNode => "node",
+            Self::Typescript | Self::Typescript2 | Self::Conformance | Self::ToxiproxyNode => {
+                "node"
+            }
         }
     }
 
@@ -84,6 +90,7 @@ impl Peer {
         match self {
             Self::Python => python::install("python"),
             Self::Typescript => node::install("typescript"),
+            Self::Typescript2 => node::install("typescript-2"),
             Self::Conformance => node::install("conformance"),
             Self::ToxiproxyPython => python::install("toxiproxy-python"),
             Self::ToxiproxyNode => node::install("toxiproxy-node"),
