@@ -36,6 +36,8 @@ pub struct Config {
     pub authorization_servers: Vec<String>,
     /// A file that each execution and publication is appended to, as JSON lines. None.
     pub journal: Option<PathBuf>,
+    /// Bytes that this file may have; what comes then is counted as lost. 1 GiB.
+    pub journal_limit: u64,
     /// Where sessions are kept and notifications go through, if not in this process. Its database is
     /// for sessions alone, because `max_sessions` is held against its size. None.
     pub redis: Option<RedisUrl>,
@@ -86,6 +88,7 @@ impl Default for Config {
             token_ttl: None,
             authorization_servers: Vec::new(),
             journal: None,
+            journal_limit: 1 << 30,
             redis: None,
             redis_deadline: Duration::from_millis(500),
             on_store_failure: OnStoreFailure::Refuse,

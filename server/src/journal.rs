@@ -1,15 +1,17 @@
 //! What really happened, for whoever has to check what clients say: each call that was executed, and each
-//! notification that was published. Bounded in memory; in a file, where one is given, nothing is left out.
+//! notification that was published. In memory the newest are kept; in a file, where one is given, all of
+//! them up to a number of bytes, and what it did not take is counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use squall_model::operation::OperationId;
 
+use crate::stats::Counter;
 use crate::store::SessionId;
 
 /// Records of each kind that are kept in memory.
@@ -71,7 +73,34 @@ enum Line<'a> {
 pub(crate) struct Journal {
     executions: Mutex<Kept<Execution>>,
     publications: Mutex<Kept<Publication>>,
-    file: Option<Mutex<File>>,
+    file: Option<Mutex<Bounded>>,
+    /// Records that are missing in the file.
+    lost: Counter,
+}
+
+/// A file that takes so many bytes more.
+pub(crate) struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Bounded {
+    /// A file that may have so many bytes, those included that it has already.
+    pub(crate) fn new(file: File, limit: u64) -> io::Result<Self> {
+        let left = limit.saturating_sub(file.metadata()?.len());
+        Ok(Self { file, left })
+    }
+
+    /// All of these bytes, or none where they are too many; and then none that come later, so that what is
+    /// there has no gaps.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            self.left = 0;
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has reached its limit"));
+        };
+        self.left = left;
+        self.file.write_all(bytes)
+    }
 }
 
 struct Kept<T> {
@@ -97,7 +126,7 @@ impl<T> Kept<T> {
 }
 
 impl Journal {
-    pub(crate) fn new(file: Option<File>) -> Self {
+    pub(crate) fn new(file: Option<Bounded>) -> Self {
         Self { file: file.map(Mutex::new), ..Self::default() }
     }
 
@@ -156,9 +185,17 @@ impl Journal {
         let Some(file) = &self.file else { return };
         let mut text = serde_json::to_vec(line).unwrap_or_default();
         text.push(b'\n');
-        if let Err(error) = file.lock().write_all(&text) {
-            tracing::error!(%error, "the journal could not be written");
+        if let Err(error) = file.lock().write(&text) {
+            if self.lost() == 0 {
+                tracing::error!(%error, "the journal's file does not take all that happens: see journal_lost in /metrics");
+            }
+            self.lost.increase();
         }
+    }
+
+    /// How many records the file did not take.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.value()
     }
 }
 

@@ -3,7 +3,7 @@
 mod patience;
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::journal::Bounded;
 use crate::server::{Server, permits};
 use crate::store::SessionId;
 use crate::transport::{self, Reply};
@@ -137,7 +138,8 @@ async fn begin(
     admin: Option<TcpListener>,
     config: Config,
 ) -> Result<(Arc<Server>, [DropGuard; 3]), RunError> {
-    let journal = config.journal.as_deref().map(open_journal).transpose()?;
+    let open = |path| open_journal(path, config.journal_limit);
+    let journal = config.journal.as_deref().map(open).transpose()?;
     let server = Server::new(config, journal);
     if let Some(admin) = admin {
         let address = admin.local_addr().map_err(RunError::Listener)?;
@@ -191,8 +193,9 @@ async fn link_up(server: &Arc<Server>) {
     server.tasks.spawn(watch(Arc::clone(server)));
 }
 
-fn open_journal(path: &Path) -> Result<File, RunError> {
+fn open_journal(path: &Path, limit: u64) -> Result<Bounded, RunError> {
     let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = file.and_then(|file| Bounded::new(file, limit));
     file.map_err(|error| RunError::Journal(path.to_owned(), error))
 }
 

@@ -124,6 +124,8 @@ impl Metrics {
         ] {
             registry.register(name, help, ConstCounter::new(counter.value()));
         }
+        let lost = ConstCounter::new(server.journal.lost());
+        registry.register("journal_lost", "Records that the journal's file did not take", lost);
         let calls = Family::<Label, Counter>::default();
         for tool in Tool::ALL {
             calls.get_or_create(&[("tool", tool.name())]).inc_by(stats.calls_of(tool).value());

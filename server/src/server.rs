@@ -1,6 +1,5 @@
 //! One running server: what every connection of it shares.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::thread;
 
@@ -12,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::{Bus, Desk, RedisBus};
 use crate::config::Config;
-use crate::journal::Journal;
+use crate::journal::{Bounded, Journal};
 use crate::metrics::Metrics;
 use crate::redis_link::Link;
 use crate::seal::Seal;
@@ -79,7 +78,7 @@ impl Catalog {
 }
 
 impl Server {
-    pub(crate) fn new(config: Config, journal: Option<File>) -> Arc<Self> {
+    pub(crate) fn new(config: Config, journal: Option<Bounded>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new();
         let cache = Arc::new(SessionCache::new(config.session_cache, config.session_ttl));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use squall_model::mcp;
+use squall_model::size::Size;
 use squall_server::{Config, OnStoreFailure, RedisUrl};
 use tokio::sync::oneshot;
 
@@ -67,6 +68,9 @@ pub(super) struct Arguments {
     /// lines
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// How large this file may become; what comes then is counted in the metrics, as lost
+    #[arg(long, default_value = "1GiB", requires = "journal", value_name = "SIZE")]
+    journal_limit: Size,
     /// What seals the state that stateless requests take along, the same for all replicas; by default what the
     /// URL of Redis says, or else something new for each process
     #[arg(long, env = "SQUALL_STATE_KEY", hide_env_values = true, value_name = "SECRET")]
@@ -111,6 +115,7 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         token_ttl: arguments.token_ttl,
         authorization_servers: arguments.authorization_servers,
         journal: arguments.journal,
+        journal_limit: arguments.journal_limit.bytes(),
         state_key: arguments.state_key.filter(|key| !key.is_empty()),
         input_deadline: arguments.input_deadline,
         drain_delay: arguments.drain_delay,

@@ -51,6 +51,33 @@ async fn every_call_that_was_executed_is_in_the_journal_with_what_became_of_it()
 }
 
 #[tokio::test]
+async fn a_journal_that_is_full_takes_no_more_and_what_it_lacks_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("journal");
+    std::fs::write(&file, "x".repeat(100)).expect("written");
+    let server = server_with(|config| {
+        config.journal = Some(file.clone());
+        config.journal_limit = 400;
+    })
+    .await;
+    let id = server.session("2025-11-25").await;
+    for _ in 0..3 {
+        let echo = call("fast-echo", &json!({ "message": "x" }));
+        server.post(echo).session(&id).send().await.tool_text();
+    }
+    let written = std::fs::read_to_string(&file).expect("a file");
+    assert_eq!(written.lines().count(), 1, "one call of some 180 bytes fits: {written}");
+    assert!(written.len() < 400 && written.ends_with("}\n"));
+    let text = server.probe("/metrics").await.text();
+    assert!(text.contains("squall_server_journal_lost_total 2"), "{text}");
+    assert_eq!(
+        lines(&server.admin("/journal/executions").await).len(),
+        3,
+        "in memory all are kept"
+    );
+}
+
+#[tokio::test]
 async fn the_metrics_count_and_measure() {
     let server = server().await;
     let id = server.session("2025-11-25").await;
