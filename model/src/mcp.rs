@@ -2,6 +2,7 @@
 
 pub mod envelope;
 pub mod era;
+pub mod glance;
 pub mod header;
 pub mod sse;
 

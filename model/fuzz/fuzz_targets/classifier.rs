@@ -5,8 +5,20 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use squall_model::mcp::envelope::{Envelope, Kind};
+use squall_model::mcp::glance::Glance;
 
 fuzz_target!(|body: &[u8]| {
+    if let Some(glance) = Glance::at(body) {
+        let Ok(Envelope::Single(message)) = Envelope::peek(body) else {
+            panic!("a glance took it for a message: {glance:?}");
+        };
+        assert_eq!((glance.kind, Some(glance.method)), (message.kind, message.method.as_deref()));
+        assert_eq!((glance.id, glance.name), (message.id.map(|id| id.get()), message.name.as_deref()));
+        assert_eq!(glance.operation, message.operation);
+        assert_eq!(glance.meta_version, message.meta_version.as_deref());
+        let client = message.client();
+        assert_eq!(glance.client, client.as_ref().map(|(name, version)| (&**name, &**version)));
+    }
     let Ok(envelope) = Envelope::peek(body) else { return };
     for message in envelope.messages() {
         let has_method = matches!(message.kind, Kind::Request | Kind::Notification);
