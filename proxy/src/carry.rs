@@ -154,9 +154,13 @@ impl Carrying<'_> {
 
 /// Whether the `Content-Type` is of this media type.
 pub(crate) fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case(media_type)
+    headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value, media_type))
+}
+
+/// Whether the value of a `Content-Type` is of this media type, with whatever parameters.
+pub(crate) fn is_type(value: &HeaderValue, media_type: &str) -> bool {
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 /// Names the faults that made or touched an answer.

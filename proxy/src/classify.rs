@@ -9,19 +9,20 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use squall_model::chance::DrawKey;
 use squall_model::mcp::envelope::{Envelope, Kind, Message};
 use squall_model::mcp::era::Era;
+use squall_model::mcp::glance::Glance;
 use squall_model::mcp::header;
 use squall_model::operation::OperationId;
 use squall_model::scope::{Direction, MessageSubject, Subject};
 
 use crate::board::Board;
+use crate::carry;
 use crate::observe::Ended;
 use crate::record::Hit;
-use crate::stream::Held;
+use crate::stream::{Held, Incoming, PeerError};
 
 /// How long a body may take until it is forwarded unclassified.
 const HOLD: Duration = Duration::from_secs(10);
@@ -49,7 +50,7 @@ pub(crate) struct Exchange {
     pub(crate) session_began: Option<Duration>,
     pub(crate) messages: Vec<MessageSubject<'static>>,
     /// The ids of the requests among the messages, as they were written.
-    pub(crate) ids: Vec<Box<RawValue>>,
+    pub(crate) ids: Vec<Box<str>>,
     pub(crate) is_batch: bool,
     pub(crate) operation: Option<OperationId>,
     pub(crate) key: DrawKey,
@@ -113,7 +114,7 @@ impl Exchange {
     /// The request that an answer of this id answers: in a batch, the one that has it.
     fn asked(&self, id: Option<&RawValue>) -> Option<&MessageSubject<'static>> {
         let mut requests = self.messages.iter().filter(|message| message.kind == Kind::Request);
-        let place = self.ids.iter().position(|asked| Some(asked.get()) == id.map(RawValue::get));
+        let place = self.ids.iter().position(|asked| Some(&**asked) == id.map(RawValue::get));
         requests.nth(place.unwrap_or_default())
     }
 
@@ -147,7 +148,7 @@ pub(crate) async fn classify(
     body: Incoming,
     board: &Board,
     limit: usize,
-) -> Result<(Exchange, Held), hyper::Error> {
+) -> Result<(Exchange, Held), PeerError> {
     let is_json = parts.method == Method::POST && has_json(&parts.headers);
     let held =
         if is_json && fits(&body, limit) { hold(body, limit).await? } else { Held::nothing(body) };
@@ -180,6 +181,9 @@ pub(crate) async fn classify(
 }
 
 fn read_messages(exchange: &mut Exchange, body: &[u8]) {
+    if let Some(glance) = Glance::at(body) {
+        return read_glance(exchange, glance);
+    }
     let Ok(envelope) = Envelope::peek(body) else {
         return;
     };
@@ -191,7 +195,7 @@ fn read_messages(exchange: &mut Exchange, body: &[u8]) {
     }
     for message in envelope.messages() {
         if let (Kind::Request, Some(id)) = (message.kind, message.id) {
-            exchange.ids.push(id.to_owned());
+            exchange.ids.push(id.get().into());
         }
         exchange.operation = exchange.operation.or(message.operation);
         if let Some((name, version)) = message.client() {
@@ -205,13 +209,37 @@ fn read_messages(exchange: &mut Exchange, body: &[u8]) {
     }
 }
 
+/// Takes over what a glance tells of the one message of a request.
+fn read_glance(exchange: &mut Exchange, glance: Glance<'_>) {
+    if let Some(version) = glance.meta_version
+        && era_of_head(&exchange.headers).is_none()
+    {
+        exchange.era = Era::of(version);
+    }
+    if let (Kind::Request, Some(id)) = (glance.kind, glance.id) {
+        exchange.ids = vec![id.into()];
+    }
+    exchange.operation = exchange.operation.or(glance.operation);
+    if let Some((name, version)) = glance.client {
+        exchange.client = Some(Client { name: name.into(), version: version.into() });
+    }
+    exchange.messages = vec![MessageSubject {
+        kind: glance.kind,
+        method: Some(glance.method.to_owned().into()),
+        name: glance.name.map(|name| name.to_owned().into()),
+    }];
+}
+
 /// A body whose declared length is beyond the limit is not worth holding.
 fn fits(body: &Incoming, limit: usize) -> bool {
     body.size_hint().lower() <= limit as u64
 }
 
-async fn hold(mut body: Incoming, limit: usize) -> Result<Held, hyper::Error> {
+async fn hold(mut body: Incoming, limit: usize) -> Result<Held, PeerError> {
     let exact = body.size_hint().exact();
+    if let Some(here) = body.is_here() {
+        return Ok(Held::all(here.clone(), None, exact));
+    }
     let deadline = tokio::time::sleep(HOLD);
     let mut deadline = std::pin::pin!(deadline);
     let mut data = BytesMut::new();
@@ -242,12 +270,8 @@ fn joined(first: Bytes, data: BytesMut) -> Bytes {
 }
 
 fn has_json(headers: &HeaderMap) -> bool {
-    let essence = |text: &str| {
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case(header::JSON)
-    };
     let value = headers.get(http::header::CONTENT_TYPE);
-    value.is_none_or(|value| value.to_str().is_ok_and(essence))
+    value.is_none_or(|value| carry::is_type(value, header::JSON))
 }
 
 /// What the head tells of the era: `MCP-Protocol-Version` decides; `Mcp-Method` is of the stateless

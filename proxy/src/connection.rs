@@ -2,7 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use futures_util::TryFutureExt as _;
+use http::Request;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,9 +22,11 @@ use crate::carry::{self, Onwards};
 use crate::delay::Delay;
 use crate::exchange;
 use crate::link::Link;
+use crate::plain::{self, Served};
 use crate::proxying::Proxying;
 use crate::record::{Hit, Recorder};
 use crate::socket::Socket;
+use crate::stream::Incoming;
 use crate::upstream::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// How long open exchanges may take to finish when the proxy stops.
@@ -54,6 +60,10 @@ async fn speak(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let patience = proxying.limits.head;
+    let socket = match begin_plainly(socket, &link, &proxying, &shutdown).await? {
+        Served::Ended => return Ok(()),
+        Served::HandedOver(socket) => socket,
+    };
     let stream = match &proxying.tls {
         None => Either::Left(socket),
         Some(tls) => {
@@ -66,7 +76,11 @@ async fn speak(
     };
     let service = {
         let link = link.clone();
-        service_fn(move |request| exchange::serve(proxying.clone(), link.clone(), request))
+        service_fn(move |request: Request<hyper::body::Incoming>| {
+            let request = request.map(Incoming::Hyper);
+            exchange::serve(proxying.clone(), link.clone(), request)
+                .map_ok(|answer| answer.response)
+        })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().preserve_header_case(true).auto_date_header(false);
@@ -87,6 +101,32 @@ async fn speak(
         let _ = tokio::time::timeout(GRACE, connection).await;
     }
     Ok(())
+}
+
+/// Serves what is plain, if all that it takes is.
+async fn begin_plainly(
+    socket: Socket,
+    link: &Arc<Link>,
+    proxying: &Arc<Proxying>,
+    shutdown: &CancellationToken,
+) -> Result<Served, Error> {
+    if proxying.tls.is_some() || !proxying.upstreams.are_plain() {
+        return Ok(Served::HandedOver(socket));
+    }
+    let is_stopping = AtomicBool::new(false);
+    let mut serving = pin!(plain::serve(socket, link, proxying, &is_stopping));
+    tokio::select! {
+        biased;
+        served = serving.as_mut() => return Ok(served?),
+        () = shutdown.cancelled() => is_stopping.store(true, Ordering::Relaxed),
+    }
+    if link.is_stalled() {
+        return Ok(Served::Ended);
+    }
+    match tokio::time::timeout(GRACE, serving).await {
+        Ok(served) => Ok(served?),
+        Err(_) => Ok(Served::Ended),
+    }
 }
 
 /// Ends when a request has begun to come, and its head has not ended for so long. A connection that

@@ -8,7 +8,6 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 use squall_model::fault::FaultId;
 use squall_model::mcp::header;
 use squall_model::scope::Direction;
@@ -21,17 +20,26 @@ use crate::classify::{Exchange, classify};
 use crate::ledger::{Entry, Ledger};
 use crate::link::{Link, UnderWay};
 use crate::observe::Ended;
+use crate::plain::Spelling;
 use crate::proxying::Proxying;
-use crate::stream::{Body, EventStream, EventStreamContext, Held};
+use crate::stream::{Body, EventStream, EventStreamContext, Held, Incoming, PeerError};
 use crate::upstream::{UpstreamError, Upstreams};
 
 /// The exchange ends without an answer, and the connection with it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Aborted {
     #[error("the request's body could not be read")]
-    Request(#[from] hyper::Error),
+    Request(#[from] PeerError),
     #[error("a fault ended the connection")]
     ByFault,
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response<Body>,
+    /// How the upstream spelt the names of headers, if that is known.
+    pub(crate) spelling: Option<Spelling>,
 }
 
 /// Serves one request of a connection.
@@ -39,25 +47,29 @@ pub(crate) async fn serve(
     proxying: Arc<Proxying>,
     link: Arc<Link>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Aborted> {
+) -> Result<Answer, Aborted> {
     if request.method() == Method::CONNECT {
-        return Ok(no_tunnel());
+        return Ok(Answer { response: no_tunnel(), spelling: None });
     }
     let asked_at = Instant::now();
     let link = link.begin(request.version());
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
+    let spelling = body.take_spelling();
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
     let limit = proxying.limits.classify;
     let (mut exchange, body) = classify(&parts, body, &proxying.board, limit).await?;
     let mut touched = Vec::new();
-    let passing = Passing { proxying: &proxying, link: &link, asked_at, touched: &mut touched };
+    let passing =
+        Passing { proxying: &proxying, link: &link, asked_at, spelling, touched: &mut touched };
     let passed = passing.pass(&mut exchange, parts, body).await;
     let exchange = Arc::new(exchange);
+    let mut spelling = None;
     let outcome = match passed {
         Ok(Passed::Answer(answer)) => Ok(*answer),
-        Ok(Passed::Upstream(response)) => {
+        Ok(Passed::Upstream(mut response)) => {
+            spelling = response.body_mut().take_spelling();
             answer(&proxying, &link, exchange.clone(), *response, &mut touched).await
         }
         Err(error) => Err(error),
@@ -65,7 +77,7 @@ pub(crate) async fn serve(
     let ended = outcome.as_ref().map_or(Ended::Aborted, |it| Ended::Answered(it.status()));
     let (observer, took) = (&proxying.recorder.observer, asked_at.elapsed());
     observer.exchange(&proxying.meter, &exchange, took, ended, &touched);
-    outcome.map(|response| signed(response, &touched))
+    outcome.map(|response| Answer { response: signed(response, &touched), spelling })
 }
 
 /// What came of a request.
@@ -85,8 +97,10 @@ impl Passed {
 /// A request on its way to the upstream.
 struct Passing<'a> {
     proxying: &'a Proxying,
-    link: &'a Link,
+    link: &'a Arc<Link>,
     asked_at: Instant,
+    /// How the client spelt the names of headers, if that is known.
+    spelling: Option<Spelling>,
     touched: &'a mut Vec<FaultId>,
 }
 
@@ -97,7 +111,7 @@ impl Passing<'_> {
         mut parts: Parts,
         body: Held,
     ) -> Result<Passed, Aborted> {
-        let Self { proxying, link, asked_at, touched } = self;
+        let Self { proxying, link, asked_at, spelling, touched } = self;
         let known = exchange.session.as_deref().and_then(|session| proxying.ledger.get(session));
         let (home, expired_by) = exchange.meet(known.as_ref(), &proxying.board);
         if let (Some(fault), Some(entry)) = (expired_by, &known) {
@@ -126,10 +140,10 @@ impl Passing<'_> {
             && let Some(copy) = body.copy()
         {
             let request = for_upstream(parts.clone(), Body::Held(copy));
-            Box::pin(proxying.deliver(link, upstream, request)).await;
+            Box::pin(proxying.deliver(link, upstream, request, spelling.as_ref())).await;
         }
         let request = for_upstream(parts, Body::Held(body));
-        let sent = proxying.upstreams.send(&link.pool, upstream, request).await;
+        let sent = proxying.upstreams.send(link, upstream, request, spelling.as_ref()).await;
         let (upstream, response) = match sent {
             Ok(answered) => answered,
             Err(error) => return Ok(Passed::answer(bad_gateway(error))),
@@ -207,8 +221,15 @@ impl Proxying {
     }
 
     /// Lets the server execute a request whose answer nobody gets.
-    async fn deliver(&self, link: &Link, upstream: usize, request: Box<Request<Body>>) {
-        if let Ok((_, answer)) = self.upstreams.send(&link.pool, upstream, request).await {
+    async fn deliver(
+        &self,
+        link: &Arc<Link>,
+        upstream: usize,
+        request: Box<Request<Body>>,
+        spelling: Option<&Spelling>,
+    ) {
+        let sent = self.upstreams.send(link, upstream, request, spelling).await;
+        if let Ok((_, answer)) = sent {
             carry::execute(answer).await;
         }
     }
@@ -390,7 +411,8 @@ static HOP_BY_HOP: [HeaderName; 6] =
 /// Removes what belongs to one connection only (RFC 9110, section 7.6.1).
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most messages have none of it, and looking for each would take longer.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    let may_be = |name: &HeaderName| matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17);
+    if !headers.keys().any(|name| may_be(name) && HOP_BY_HOP.contains(name)) {
         return;
     }
     let listed: Vec<HeaderName> = headers

@@ -19,6 +19,7 @@ mod listen;
 mod meter;
 mod metrics;
 mod observe;
+mod plain;
 mod proxying;
 mod record;
 mod reload;

@@ -31,6 +31,8 @@ pub(crate) struct Socket {
     delay: Delay,
     /// What came while the connection was stalled.
     ahead: BytesMut,
+    /// What was read and given back.
+    back: BytesMut,
     /// What faults do to what the client sends, and to what it gets.
     pipes: Option<Box<Pipes>>,
     /// The stages that the pipes know are those of this generation of the link.
@@ -50,7 +52,21 @@ struct Pipes {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, link: Arc<Link>, delay: Delay) -> Self {
-        Self { stream, link, delay, ahead: BytesMut::new(), pipes: None, generation: 0 }
+        Self {
+            stream,
+            link,
+            delay,
+            ahead: BytesMut::new(),
+            back: BytesMut::new(),
+            pipes: None,
+            generation: 0,
+        }
+    }
+
+    /// Gives back what was read, to be read once more.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        self.back.extend_from_slice(bytes);
+        self.link.hear(0);
     }
 
     /// Takes over what faults have changed.
@@ -192,6 +208,11 @@ impl AsyncRead for Socket {
         if this.link.is_half_closed() {
             this.poll_half_close(context);
         }
+        if !this.back.is_empty() {
+            let length = buffer.remaining().min(this.back.len());
+            buffer.put_slice(&this.back.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         if this.pipes.is_some() {
             if let Poll::Ready(Err(error)) = this.poll_drain(context) {
                 return Poll::Ready(Err(error));
@@ -213,11 +234,18 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+        let this = &mut *self;
+        this.attend();
+        if this.link.is_stalled() || this.link.is_half_closed() || this.pipes.is_some() {
+            return self.poll_write_vectored(context, &[IoSlice::new(bytes)]);
+        }
+        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
+        this.link.traffic.down.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(

@@ -1,6 +1,7 @@
 //! Bodies on their way through: passed on as they come, or, for SSE, event by event where a fault
 //! acts on messages.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,12 +12,12 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 
 use squall_model::verdict::Cut;
 
 use crate::board::Fired;
 use crate::link::{Link, UnderWay};
+use crate::plain;
 use crate::upstream::is_reset;
 
 mod cut;
@@ -28,11 +29,74 @@ use late::Late;
 
 pub(crate) use events::{EventStream, EventStreamContext};
 
+/// A peer's body, as it comes.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Plain(plain::Body),
+    Hyper(hyper::body::Incoming),
+}
+
+/// Why it broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error(transparent)]
+    Plain(#[from] io::Error),
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+}
+
+impl Incoming {
+    /// All of it, if nothing has to be waited for.
+    pub(crate) fn is_here(&self) -> Option<&Bytes> {
+        match self {
+            Self::Plain(body) => body.is_here(),
+            Self::Hyper(_) => None,
+        }
+    }
+
+    /// The head that it came after, if it came the short way.
+    pub(crate) fn take_spelling(&mut self) -> Option<plain::Spelling> {
+        match self {
+            Self::Plain(body) => body.take_spelling(),
+            Self::Hyper(_) => None,
+        }
+    }
+}
+
+impl HttpBody for Incoming {
+    type Data = Bytes;
+    type Error = PeerError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, PeerError>>> {
+        match self.get_mut() {
+            Self::Plain(body) => body.poll_frame(context).map_err(PeerError::Plain),
+            Self::Hyper(body) => Pin::new(body).poll_frame(context).map_err(PeerError::Hyper),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Plain(body) => body.is_end_stream(),
+            Self::Hyper(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Plain(body) => body.size_hint(),
+            Self::Hyper(body) => body.size_hint(),
+        }
+    }
+}
+
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the peer's body could not be read")]
-    Peer(#[from] hyper::Error),
+    Peer(#[from] PeerError),
     #[error("the connection was reset by a fault")]
     Reset,
     #[error("the body was cut by a fault")]
@@ -43,7 +107,8 @@ impl BodyError {
     /// Lets the client's connection, or its stream, end as the server's did: a RST for a RST.
     fn pass_on(&self, link: &Link) {
         let is_reset = match self {
-            Self::Peer(error) => is_reset(error),
+            Self::Peer(PeerError::Plain(error)) => is_reset(error),
+            Self::Peer(PeerError::Hyper(error)) => is_reset(error),
             Self::Reset => true,
             Self::Cut => false,
         };
@@ -90,6 +155,14 @@ impl Body {
         let _ = tokio::time::timeout(DISCARD_TIME, read).await;
     }
 
+    /// All of it, where nothing has to be waited for, and nothing comes after it.
+    pub(crate) fn here(&self) -> Option<Bytes> {
+        match self {
+            Self::Held(held) => held.here(),
+            _ => None,
+        }
+    }
+
     /// Reads it to its end. Gives it back as it was where it is larger than the limit, has trailers, or
     /// breaks off.
     pub(crate) async fn read(mut self, limit: usize) -> Result<Bytes, Self> {
@@ -124,7 +197,8 @@ impl From<String> for Body {
 #[derive(Debug)]
 pub(crate) struct Held {
     start: Option<Bytes>,
-    trailers: Option<HeaderMap>,
+    /// Rare, and large.
+    trailers: Option<Box<HeaderMap>>,
     rest: Option<Incoming>,
     /// The length that the sender declared. A body without one stays without one.
     left: Option<u64>,
@@ -139,7 +213,7 @@ impl Held {
 
     /// A body that was held from beginning to end.
     pub(crate) fn all(data: Bytes, trailers: Option<HeaderMap>, left: Option<u64>) -> Self {
-        Self { start: Some(data), trailers, rest: None, left }
+        Self { start: Some(data), trailers: trailers.map(Box::new), rest: None, left }
     }
 
     /// A body that was held in part.
@@ -157,10 +231,25 @@ impl Held {
         self.start.as_ref().filter(|_| self.is_whole())
     }
 
+    fn here(&self) -> Option<Bytes> {
+        if self.trailers.is_some() {
+            return None;
+        }
+        match (&self.start, &self.rest) {
+            (start, None) => Some(start.clone().unwrap_or_default()),
+            (None, Some(Incoming::Plain(rest))) => rest.is_here().cloned(),
+            (Some(start), Some(Incoming::Plain(rest))) if rest.is_end_stream() => {
+                Some(start.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The same as a second body, if it was held from beginning to end.
     pub(crate) fn copy(&self) -> Option<Self> {
         let start = self.whole()?.clone();
-        Some(Self::all(start, self.trailers.clone(), self.left))
+        let (trailers, left) = (self.trailers.clone(), self.left);
+        Some(Self { start: Some(start), trailers, rest: None, left })
     }
 
     /// The same body with other words; its length is corrected where it was declared.
@@ -169,7 +258,8 @@ impl Held {
         if headers.contains_key(CONTENT_LENGTH) {
             headers.insert(CONTENT_LENGTH, length.into());
         }
-        Self::all(words, self.trailers, self.left.map(|_| length))
+        let left = self.left.map(|_| length);
+        Self { start: Some(words), trailers: self.trailers, rest: None, left }
     }
 
     fn poll_frame(
@@ -183,7 +273,7 @@ impl Held {
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
         if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         match &mut self.rest {
             Some(rest) => poll_incoming(rest, context),

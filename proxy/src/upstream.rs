@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use squall_model::verdict::Reroute;
 use tokio::time::Instant;
 
 use crate::config::{HostHeader, UpstreamAddress, UpstreamPolicy};
-use crate::stream::Body;
+use crate::link::Link;
+use crate::plain;
+use crate::stream::{Body, Incoming};
 use crate::tls::TlsError;
 
 mod dial;
 
-use dial::{Dialer, Sender};
+use dial::{Dialer, HyperSender, Sender};
 
 pub(crate) use dial::{CONNECTION_WINDOW, STREAM_WINDOW};
 
@@ -105,6 +106,11 @@ impl Upstreams {
         Ok(Self { list, dialer, turn: AtomicUsize::new(0), start: Instant::now() })
     }
 
+    /// Whether all of them can be spoken to plainly.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.list.iter().all(|upstream| self.dialer.is_plain(&upstream.address))
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -161,22 +167,25 @@ impl Upstreams {
     /// it has gone out.
     pub(crate) async fn send(
         &self,
-        pool: &Pool,
+        link: &Arc<Link>,
         first: usize,
         request: Box<Request<Body>>,
+        spelling: Option<&plain::Spelling>,
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         let host = request.headers().get(HOST).cloned();
         let is_up = self.list.get(first).is_some_and(|upstream| !self.is_down(upstream));
         if !is_up {
             let unsent = (UpstreamError::Refused, request);
-            return Box::pin(self.send_elsewhere(pool, first, host, unsent, None)).await;
+            return Box::pin(self.send_elsewhere(link, first, (host, spelling), unsent, None))
+                .await;
         }
-        match self.send_to(pool, first, host.as_ref(), request).await {
+        match self.send_to(link, first, (host.as_ref(), spelling), request).await {
             Ok(response) => Ok((first, response)),
             Err(Attempt::Failed(error)) => Err(error),
             Err(Attempt::Unsent(error, unsent)) => {
                 let unsent = (error, unsent);
-                Box::pin(self.send_elsewhere(pool, first, host, unsent, Some(first))).await
+                Box::pin(self.send_elsewhere(link, first, (host, spelling), unsent, Some(first)))
+                    .await
             }
         }
     }
@@ -184,14 +193,14 @@ impl Upstreams {
     /// Goes through the upstreams from `first` on, but for the one that was tried.
     async fn send_elsewhere(
         &self,
-        pool: &Pool,
+        link: &Arc<Link>,
         first: usize,
-        host: Option<HeaderValue>,
+        (host, spelling): (Option<HeaderValue>, Option<&plain::Spelling>),
         (mut failure, mut request): (UpstreamError, Box<Request<Body>>),
         tried: Option<usize>,
     ) -> Result<(usize, Response<Incoming>), UpstreamError> {
         for number in self.candidates(first).into_iter().filter(|number| Some(*number) != tried) {
-            match self.send_to(pool, number, host.as_ref(), request).await {
+            match self.send_to(link, number, (host.as_ref(), spelling), request).await {
                 Ok(response) => return Ok((number, response)),
                 Err(Attempt::Failed(error)) => return Err(error),
                 Err(Attempt::Unsent(error, unsent)) => {
@@ -216,38 +225,46 @@ impl Upstreams {
 
     async fn send_to(
         &self,
-        pool: &Pool,
+        link: &Arc<Link>,
         number: usize,
-        host: Option<&HeaderValue>,
+        (host, spelling): (Option<&HeaderValue>, Option<&plain::Spelling>),
         mut request: Box<Request<Body>>,
     ) -> Result<Response<Incoming>, Attempt> {
         let upstream = &self.list[number];
         upstream.call(host, &mut request);
-        if let Some(sender) = pool.take(number).await {
-            match pool.exchange(number, sender, request).await {
+        // What came the short way goes on by it, unless something of it is still to come.
+        let spelling = spelling.filter(|_| request.body().here().is_some());
+        let is_plain = spelling.is_some();
+        if let Some(sender) = link.pool.take(number, is_plain).await {
+            match exchange((link, number), sender, request, spelling).await {
                 // The idle connection was stale: a new one is no second attempt.
                 Err(Attempt::Unsent(_, unsent)) => request = unsent,
                 outcome => return outcome,
             }
         }
         // It is large, and rare.
-        match Box::pin(self.dial(pool, number)).await {
-            Ok(sender) => pool.exchange(number, sender, request).await,
+        match Box::pin(self.dial(&link.pool, number, is_plain)).await {
+            Ok(sender) => exchange((link, number), sender, request, spelling).await,
             Err(error) => Err(Attempt::Unsent(error, request)),
         }
     }
 
     /// A new connection; or one that can be shared and was made just now.
-    async fn dial(&self, pool: &Pool, number: usize) -> Result<Sender, UpstreamError> {
+    async fn dial(
+        &self,
+        pool: &Pool,
+        number: usize,
+        is_plain: bool,
+    ) -> Result<Sender, UpstreamError> {
         let upstream = &self.list[number];
         let may_share = self.dialer.may_share(&upstream.address);
         let turn = if may_share { Some(pool.dialling.lock().await) } else { None };
         if turn.is_some()
-            && let Some(sender) = pool.take(number).await
+            && let Some(sender) = pool.take(number, is_plain).await
         {
             return Ok(sender);
         }
-        match self.dialer.dial(&upstream.address).await {
+        match self.dialer.dial(&upstream.address, is_plain).await {
             Ok(sender) => {
                 upstream.down_until.store(0, Ordering::Relaxed);
                 if let Some(shared) = sender.share() {
@@ -270,7 +287,7 @@ impl Upstreams {
 
     fn is_down(&self, upstream: &Upstream) -> bool {
         let until = upstream.down_until.load(Ordering::Relaxed);
-        until > self.start.elapsed().as_millis() as u64
+        until > 0 && until > self.start.elapsed().as_millis() as u64
     }
 }
 
@@ -294,7 +311,7 @@ impl Upstream {
     fn call(&self, said: Option<&HeaderValue>, request: &mut Request<Body>) {
         let name = said.filter(|_| !self.is_named).or(self.name.as_ref());
         if let Some(name) = name
-            && request.headers().get(HOST) != Some(name)
+            && request.headers().get(HOST).is_none_or(|host| host != name)
         {
             request.headers_mut().insert(HOST, name.clone());
         }
@@ -302,10 +319,17 @@ impl Upstream {
 }
 
 impl Pool {
-    async fn take(&self, number: usize) -> Option<Sender> {
+    /// Takes back a connection that can be used again.
+    pub(crate) fn keep(&self, number: usize, sender: plain::Sender) {
+        self.open.lock().push((number, Sender::Plain(sender)));
+    }
+
+    async fn take(&self, number: usize, is_plain: bool) -> Option<Sender> {
         let mut sender = {
             let mut open = self.open.lock();
-            let place = open.iter().position(|(of, _)| *of == number)?;
+            let fits =
+                |(of, sender): &(usize, Sender)| *of == number && sender.is_plain() == is_plain;
+            let place = open.iter().position(fits)?;
             match open[place].1.share().filter(|sender| !sender.is_closed()) {
                 Some(shared) => shared,
                 None => open.swap_remove(place).1,
@@ -313,29 +337,60 @@ impl Pool {
         };
         if sender.is_closed() || !sender.ready().await { None } else { Some(sender) }
     }
+}
 
-    async fn exchange(
-        &self,
-        number: usize,
-        mut sender: Sender,
-        request: Box<Request<Body>>,
-    ) -> Result<Response<Incoming>, Attempt> {
-        match sender.send(*request).await {
-            // Nobody asked for another protocol.
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Attempt::Failed(UpstreamError::Invalid))
-            }
-            Ok(response) => {
-                if matches!(sender, Sender::Http1(_)) {
-                    self.open.lock().push((number, sender));
-                }
-                Ok(response)
-            }
-            Err(mut error) => match error.take_message() {
-                Some(request) => Err(Attempt::Unsent(UpstreamError::Closed, Box::new(request))),
-                None => Err(Attempt::Failed(UpstreamError::of(error.error()))),
-            },
+/// Makes a request on a connection, which goes back to the link for the next one.
+async fn exchange(
+    home: Home<'_>,
+    sender: Sender,
+    request: Box<Request<Body>>,
+    spelling: Option<&plain::Spelling>,
+) -> Result<Response<Incoming>, Attempt> {
+    match sender {
+        Sender::Plain(sender) => exchange_plainly(home, sender, request, spelling).await,
+        Sender::Hyper(sender) => Box::pin(exchange_by_hyper(home, sender, request)).await,
+    }
+}
+
+/// The link that a connection belongs to, and the number of its upstream.
+type Home<'a> = (&'a Arc<Link>, usize);
+
+async fn exchange_plainly(
+    (link, number): Home<'_>,
+    sender: plain::Sender,
+    mut request: Box<Request<Body>>,
+    spelling: Option<&plain::Spelling>,
+) -> Result<Response<Incoming>, Attempt> {
+    dial::to_http1(&mut request);
+    let body = request.body().here().unwrap_or_default();
+    let prepared = sender.prepare(&*request, spelling, body);
+    match prepared.send(link, number).await {
+        Ok(response) => Ok(response.map(Incoming::Plain)),
+        Err(plain::Failure::Unsent) => Err(Attempt::Unsent(UpstreamError::Closed, request)),
+        Err(plain::Failure::Failed(error)) => Err(Attempt::Failed(error)),
+    }
+}
+
+async fn exchange_by_hyper(
+    (link, number): Home<'_>,
+    mut sender: HyperSender,
+    request: Box<Request<Body>>,
+) -> Result<Response<Incoming>, Attempt> {
+    match sender.send(*request).await {
+        // Nobody asked for another protocol.
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Attempt::Failed(UpstreamError::Invalid))
         }
+        Ok(response) => {
+            if matches!(sender, HyperSender::Http1(_)) {
+                link.pool.open.lock().push((number, Sender::Hyper(sender)));
+            }
+            Ok(response.map(Incoming::Hyper))
+        }
+        Err(mut error) => match error.take_message() {
+            Some(request) => Err(Attempt::Unsent(UpstreamError::Closed, Box::new(request))),
+            None => Err(Attempt::Failed(UpstreamError::of(error.error()))),
+        },
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use squall_model::mcp::envelope::{Envelope, Kind};
 use squall_model::mcp::header;
 use squall_model::mcp::sse::{Event, Piece, Splitter};
@@ -15,7 +14,7 @@ use super::reply::{reply, session_not_found};
 use super::{Carrying, Course, has_type};
 use crate::board::{Decision, Fired};
 use crate::link::Link;
-use crate::stream::Body;
+use crate::stream::{Body, Incoming};
 
 /// An event larger than this is not searched for an answer.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;

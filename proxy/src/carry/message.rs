@@ -48,9 +48,10 @@ impl Carrying<'_> {
         head: &mut response::Parts,
         body: Body,
     ) -> Course<Body> {
-        let is_json =
-            has_type(&head.headers, header::JSON) && !head.headers.contains_key(CONTENT_ENCODING);
-        if !is_json || !self.proxying.board.snapshot().acts_on_messages() {
+        let is_json = |headers: &HeaderMap| {
+            has_type(headers, header::JSON) && !headers.contains_key(CONTENT_ENCODING)
+        };
+        if !self.proxying.board.snapshot().acts_on_messages() || !is_json(&head.headers) {
             return Course::Forward(body);
         }
         Box::pin(self.whole_answer(head, body)).await

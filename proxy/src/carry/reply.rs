@@ -3,7 +3,6 @@
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
-use serde_json::value::RawValue;
 use squall_model::mcp::header;
 use squall_model::verdict::{Reply, ReplyBody};
 
@@ -55,12 +54,12 @@ fn jsonrpc_error(
     message: &str,
     data: Option<&serde_json::Value>,
 ) -> String {
-    let error = |id: Option<&RawValue>| {
+    let error = |id: Option<&str>| {
         let mut error = json!({ "code": code, "message": message });
         if let Some(data) = data {
             error["data"] = data.clone();
         }
-        let id = id.map_or("null", RawValue::get);
+        let id = id.unwrap_or("null");
         format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
     };
     if exchange.is_batch {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use squall_model::chance::DrawKey;
 use squall_model::mcp::header;
 use squall_model::mcp::sse::{self, Event, Piece, Splitter};
@@ -20,7 +19,7 @@ use squall_model::scope::{Direction, EventSubject, Subject};
 use squall_model::verdict::{Alteration, Ending, EventId, MessageVerdict, Split, SplitAt};
 use tokio::time::Instant;
 
-use super::{BodyError, poll_incoming};
+use super::{BodyError, Incoming, poll_incoming};
 use crate::board::{Board, Decision, Fired};
 use crate::carry::{self, Share};
 use crate::classify::Exchange;

@@ -6,7 +6,6 @@ use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
@@ -16,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
 use crate::config::{HttpVersion, UpstreamAddress, UpstreamPolicy};
+use crate::plain;
 use crate::stream::Body;
 use crate::tls::{self, TlsError};
 
@@ -35,6 +35,14 @@ pub(super) struct Dialer {
 /// A connection on which requests go out.
 #[derive(Debug)]
 pub(super) enum Sender {
+    /// One request at a time, that came the short way.
+    Plain(plain::Sender),
+    Hyper(HyperSender),
+}
+
+/// A connection that hyper speaks on.
+#[derive(Debug)]
+pub(super) enum HyperSender {
     /// One request at a time.
     Http1(http1::SendRequest<Body>),
     /// Any number, each a stream of its own.
@@ -61,7 +69,16 @@ impl Dialer {
         }
     }
 
-    pub(super) async fn dial(&self, address: &UpstreamAddress) -> Result<Sender, UpstreamError> {
+    /// Whether it can be spoken to plainly: in HTTP/1.1, without TLS.
+    pub(super) fn is_plain(&self, address: &UpstreamAddress) -> bool {
+        self.http != HttpVersion::Http2 && !address.is_tls()
+    }
+
+    pub(super) async fn dial(
+        &self,
+        address: &UpstreamAddress,
+        is_plain: bool,
+    ) -> Result<Sender, UpstreamError> {
         let stream = TcpStream::connect((address.host(), address.port()));
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, stream).await {
             Ok(Ok(stream)) => stream,
@@ -70,6 +87,9 @@ impl Dialer {
         };
         // Without it, small messages wait for acknowledgements.
         let _ = stream.set_nodelay(true);
+        if is_plain && self.is_plain(address) {
+            return Ok(Sender::Plain(plain::Sender::new(stream)));
+        }
         let wants_http2 = self.http == HttpVersion::Http2;
         let Some(tls) = self.tls.as_ref().filter(|_| address.is_tls()) else {
             return handshake(stream, wants_http2, Scheme::HTTP).await;
@@ -109,13 +129,13 @@ async fn handshake(
         let handshake = builder.handshake(io).await;
         let (sender, connection) = handshake.map_err(|_| UpstreamError::Closed)?;
         tokio::spawn(finish(connection));
-        return Ok(Sender::Http2(sender, scheme));
+        return Ok(Sender::Hyper(HyperSender::Http2(sender, scheme)));
     }
     let mut builder = http1::Builder::new();
     builder.preserve_header_case(true);
     let (sender, connection) = builder.handshake(io).await.map_err(|_| UpstreamError::Closed)?;
     tokio::spawn(finish(connection));
-    Ok(Sender::Http1(sender))
+    Ok(Sender::Hyper(HyperSender::Http1(sender)))
 }
 
 async fn finish(connection: impl Future<Output = Result<(), hyper::Error>>) {
@@ -125,34 +145,45 @@ async fn finish(connection: impl Future<Output = Result<(), hyper::Error>>) {
 }
 
 impl Sender {
+    /// Whether it takes requests that came the short way, and no others.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender, _) => sender.is_closed(),
+            Self::Plain(sender) => !sender.is_fresh(),
+            Self::Hyper(HyperSender::Http1(sender)) => sender.is_closed(),
+            Self::Hyper(HyperSender::Http2(sender, _)) => sender.is_closed(),
         }
     }
 
     /// Another one on the same connection, if it can be shared.
     pub(super) fn share(&self) -> Option<Self> {
         match self {
-            Self::Http1(_) => None,
-            Self::Http2(sender, scheme) => Some(Self::Http2(sender.clone(), scheme.clone())),
+            Self::Hyper(HyperSender::Http2(sender, scheme)) => {
+                Some(Self::Hyper(HyperSender::Http2(sender.clone(), scheme.clone())))
+            }
+            Self::Plain(_) | Self::Hyper(HyperSender::Http1(_)) => None,
         }
     }
 
     /// Ready at once, unless the last answer's body is still being read, or the peer has gone.
     pub(super) async fn ready(&mut self) -> bool {
         match self {
-            Self::Http1(sender) => sender.ready().await.is_ok(),
-            Self::Http2(sender, _) => sender.ready().await.is_ok(),
+            Self::Plain(_) => true,
+            Self::Hyper(HyperSender::Http1(sender)) => sender.ready().await.is_ok(),
+            Self::Hyper(HyperSender::Http2(sender, _)) => sender.ready().await.is_ok(),
         }
     }
+}
 
+impl HyperSender {
     /// Sends a request, which the error gives back if nothing of it went out.
     pub(super) async fn send(
         &mut self,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    ) -> Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>> {
         match self {
             Self::Http1(sender) => {
                 to_http1(&mut request);
@@ -167,7 +198,7 @@ impl Sender {
 }
 
 /// The origin form, with a `Host` (RFC 9112, section 3.2.1).
-fn to_http1(request: &mut Request<Body>) {
+pub(super) fn to_http1(request: &mut Request<Body>) {
     *request.version_mut() = Version::HTTP_11;
     // It was meant for another upstream, which spoke HTTP/2.
     if let Some(authority) = request.uri().authority() {

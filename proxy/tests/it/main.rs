@@ -6,6 +6,7 @@ mod effects;
 mod faults;
 mod fixture;
 mod framing;
+mod handover;
 mod hostile;
 mod leaving;
 mod ledger;
