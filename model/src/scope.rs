@@ -186,6 +186,19 @@ pub struct MessageSubject<'a> {
     pub name: Option<Cow<'a, str>>,
 }
 
+/// Whoever has the headers of a request. A map of them may take work, so that it is asked for only by
+/// faults that look into it.
+pub trait RequestHeaders: std::fmt::Debug + Sync {
+    /// All of them.
+    fn map(&self) -> &HeaderMap;
+}
+
+impl RequestHeaders for HeaderMap {
+    fn map(&self) -> &HeaderMap {
+        self
+    }
+}
+
 /// What just happened and may be matched.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
@@ -198,7 +211,7 @@ pub struct Subject<'a> {
     /// Path of the request.
     pub path: &'a str,
     /// Headers of the request.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a dyn RequestHeaders,
     /// `Mcp-Session-Id` of the request.
     pub session: Option<&'a str>,
     /// When the session began, where that was seen: any clock that also says when faults began.
@@ -253,8 +266,8 @@ impl Scope {
             && fits(self.upstream.as_ref(), subject.upstream)
             && fits(self.client.as_ref(), subject.client.map(|(name, _)| name))
             && fits(self.client_version.as_ref(), subject.client.map(|(_, version)| version))
-            && self.header.iter().all(|(name, glob)| has_header(subject.headers, name, glob))
-            && (!self.opt_in || opts_in(subject.headers, fault))
+            && self.header.iter().all(|(name, glob)| has_header(subject.headers.map(), name, glob))
+            && (!self.opt_in || opts_in(subject.headers.map(), fault))
     }
 
     /// Whether a connection of this route fits.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Response};
 use squall_model::fault::FaultId;
 use squall_model::mcp::header;
 use squall_model::verdict::{ConnectionVerdict, Shaping, Stall};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::board::{Decision, Fired};
 use crate::classify::Exchange;
 use crate::delay::Delay;
+use crate::headers::Headers;
 use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::record::Hit;
@@ -153,21 +154,21 @@ impl Carrying<'_> {
 }
 
 /// Whether the `Content-Type` is of this media type.
-pub(crate) fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value, media_type))
+pub(crate) fn has_type(headers: &Headers, media_type: &str) -> bool {
+    headers.get(&CONTENT_TYPE).is_some_and(|value| is_type(value, media_type))
 }
 
 /// Whether the value of a `Content-Type` is of this media type, with whatever parameters.
-pub(crate) fn is_type(value: &HeaderValue, media_type: &str) -> bool {
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+pub(crate) fn is_type(value: &[u8], media_type: &str) -> bool {
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 /// Names the faults that made or touched an answer.
-pub(crate) fn sign(headers: &mut HeaderMap, faults: &[FaultId]) {
+pub(crate) fn sign(headers: &mut Headers, faults: &[FaultId]) {
     for fault in faults {
         if let Ok(value) = HeaderValue::from_str(fault.as_str()) {
-            headers.append(header::FAULT, value);
+            headers.edit().append(header::FAULT, value);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use squall_model::scope::{Direction, MessageSubject, Subject};
 
 use crate::board::Board;
 use crate::carry;
+use crate::headers::Headers;
 use crate::observe::Ended;
 use crate::record::Hit;
 use crate::stream::{Held, Incoming, PeerError};
@@ -32,7 +33,7 @@ const HOLD: Duration = Duration::from_secs(10);
 pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Headers,
     pub(crate) era: Era,
     /// Name and version of the client, as far as its request says them.
     pub(crate) client: Option<Client>,
@@ -64,6 +65,28 @@ pub(crate) struct Client {
 }
 
 impl Exchange {
+    /// As far as the head of its request tells.
+    pub(crate) fn new(method: Method, uri: Uri, headers: Headers) -> Self {
+        Self {
+            method,
+            uri,
+            era: era_of_head(&headers).unwrap_or(Era::Session),
+            client: None,
+            upstream: 0,
+            authority: None,
+            status: None,
+            is_whole: false,
+            session: None,
+            session_began: None,
+            messages: Vec::new(),
+            ids: Vec::new(),
+            is_batch: false,
+            operation: headers.text(&header::TRACEPARENT).and_then(OperationId::from_traceparent),
+            key: DrawKey::Arrival(0),
+            headers,
+        }
+    }
+
     /// The exchange as faults match it.
     pub(crate) fn subject(&self, direction: Direction) -> Subject<'_> {
         self.subject_with(direction, &self.messages)
@@ -144,40 +167,29 @@ impl Exchange {
 
 /// Reads what a request is. Gives back its body, whole, for forwarding.
 pub(crate) async fn classify(
-    parts: &Parts,
+    exchange: &mut Exchange,
     body: Incoming,
     board: &Board,
     limit: usize,
-) -> Result<(Exchange, Held), PeerError> {
-    let is_json = parts.method == Method::POST && has_json(&parts.headers);
-    let held =
-        if is_json && fits(&body, limit) { hold(body, limit).await? } else { Held::nothing(body) };
-    let mut exchange = Exchange {
-        method: parts.method.clone(),
-        uri: parts.uri.clone(),
-        client: None,
-        upstream: 0,
-        authority: None,
-        status: None,
-        is_whole: held.is_whole(),
-        headers: parts.headers.clone(),
-        era: era_of_head(&parts.headers).unwrap_or(Era::Session),
-        session: None,
-        session_began: None,
-        messages: Vec::new(),
-        ids: Vec::new(),
-        is_batch: false,
-        operation: operation(&parts.headers),
-        key: DrawKey::Arrival(0),
+) -> Result<Held, PeerError> {
+    let is_json = exchange.method == Method::POST && has_json(&exchange.headers);
+    let is_held = is_json && fits(&body, limit);
+    let held = match body.is_here() {
+        _ if !is_held => Held::nothing(body),
+        Some(here) => Held::all(here.clone(), None, body.size_hint().exact()),
+        // It is large.
+        None => Box::pin(hold(body, limit)).await?,
     };
+    exchange.is_whole = held.is_whole();
     if is_json && let Some(whole) = held.whole() {
-        read_messages(&mut exchange, whole);
+        read_messages(exchange, whole);
     }
     if exchange.era == Era::Session {
-        exchange.session = session(&parts.headers);
+        // One that names two names none.
+        exchange.session = exchange.headers.only_text(&header::SESSION_ID).map(Arc::from);
     }
     exchange.key = exchange.operation.map_or_else(|| board.arrival(), DrawKey::Operation);
-    Ok((exchange, held))
+    Ok(held)
 }
 
 fn read_messages(exchange: &mut Exchange, body: &[u8]) {
@@ -237,9 +249,6 @@ fn fits(body: &Incoming, limit: usize) -> bool {
 
 async fn hold(mut body: Incoming, limit: usize) -> Result<Held, PeerError> {
     let exact = body.size_hint().exact();
-    if let Some(here) = body.is_here() {
-        return Ok(Held::all(here.clone(), None, exact));
-    }
     let deadline = tokio::time::sleep(HOLD);
     let mut deadline = std::pin::pin!(deadline);
     let mut data = BytesMut::new();
@@ -269,37 +278,24 @@ fn joined(first: Bytes, data: BytesMut) -> Bytes {
     if first.is_empty() { data.freeze() } else { first }
 }
 
-fn has_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(http::header::CONTENT_TYPE);
+fn has_json(headers: &Headers) -> bool {
+    let value = headers.get(&CONTENT_TYPE);
     value.is_none_or(|value| carry::is_type(value, header::JSON))
 }
 
 /// What the head tells of the era: `MCP-Protocol-Version` decides; `Mcp-Method` is of the stateless
 /// era alone (MCP 2026-07-28, basic/transports, streamable HTTP).
-fn era_of_head(headers: &HeaderMap) -> Option<Era> {
-    let version = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
-    match version {
+fn era_of_head(headers: &Headers) -> Option<Era> {
+    match headers.text(&header::PROTOCOL_VERSION) {
         Some(version) => Some(Era::of(version)),
-        None => headers.contains_key(header::METHOD).then_some(Era::Stateless),
+        None => headers.has(&header::METHOD).then_some(Era::Stateless),
     }
-}
-
-/// The session that it names. One that names two names none.
-fn session(headers: &HeaderMap) -> Option<Arc<str>> {
-    let mut named = headers.get_all(header::SESSION_ID).iter();
-    let session = named.next()?;
-    if named.any(|other| other != session) {
-        return None;
-    }
-    session.to_str().ok().map(Arc::from)
-}
-
-fn operation(headers: &HeaderMap) -> Option<OperationId> {
-    OperationId::from_traceparent(headers.get(header::TRACEPARENT)?.to_str().ok()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
@@ -312,7 +308,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().expect("a value"));
-            assert_eq!(era_of_head(&headers), expected, "{name}: {value}");
+            assert_eq!(era_of_head(&Headers::received(headers)), expected, "{name}: {value}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryFutureExt as _;
-use http::Request;
+use http::{Request, Response};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -26,7 +26,6 @@ use crate::plain::{self, Served};
 use crate::proxying::Proxying;
 use crate::record::{Hit, Recorder};
 use crate::socket::Socket;
-use crate::stream::Incoming;
 use crate::upstream::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// How long open exchanges may take to finish when the proxy stops.
@@ -77,9 +76,7 @@ async fn speak(
     let service = {
         let link = link.clone();
         service_fn(move |request: Request<hyper::body::Incoming>| {
-            let request = request.map(Incoming::Hyper);
-            exchange::serve(proxying.clone(), link.clone(), request)
-                .map_ok(|answer| answer.response)
+            exchange::serve(proxying.clone(), link.clone(), request.into()).map_ok(Response::from)
         })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());

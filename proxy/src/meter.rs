@@ -1,6 +1,6 @@
 //! What one thread counts of its exchanges, so that threads do not wait for each other.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -42,7 +42,7 @@ pub(crate) const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "aborted"];
 /// Durations by JSON-RPC method and name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls {
-    by_method: HashMap<Box<str>, HashMap<Box<str>, Spread>>,
+    by_method: BTreeMap<Box<str>, BTreeMap<Box<str>, Spread>>,
     known: usize,
     other: Spread,
 }

@@ -7,10 +7,11 @@
 
 mod body;
 mod head;
+mod raw_head;
 mod sender;
 mod serve;
 
 pub(crate) use body::Body;
-pub(crate) use head::Spelling;
+pub(crate) use raw_head::RawHead;
 pub(crate) use sender::{Failure, Sender};
 pub(crate) use serve::{Served, serve};

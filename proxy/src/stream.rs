@@ -53,14 +53,6 @@ impl Incoming {
             Self::Hyper(_) => None,
         }
     }
-
-    /// The head that it came after, if it came the short way.
-    pub(crate) fn take_spelling(&mut self) -> Option<plain::Spelling> {
-        match self {
-            Self::Plain(body) => body.take_spelling(),
-            Self::Hyper(_) => None,
-        }
-    }
 }
 
 impl HttpBody for Incoming {
@@ -155,14 +147,6 @@ impl Body {
         let _ = tokio::time::timeout(DISCARD_TIME, read).await;
     }
 
-    /// All of it, where nothing has to be waited for, and nothing comes after it.
-    pub(crate) fn here(&self) -> Option<Bytes> {
-        match self {
-            Self::Held(held) => held.here(),
-            _ => None,
-        }
-    }
-
     /// Reads it to its end. Gives it back as it was where it is larger than the limit, has trailers, or
     /// breaks off.
     pub(crate) async fn read(mut self, limit: usize) -> Result<Bytes, Self> {
@@ -194,12 +178,12 @@ impl From<String> for Body {
 }
 
 /// A body whose beginning was held back until it was classified.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Held {
     start: Option<Bytes>,
     /// Rare, and large.
     trailers: Option<Box<HeaderMap>>,
-    rest: Option<Incoming>,
+    rest: Option<Box<Incoming>>,
     /// The length that the sender declared. A body without one stays without one.
     left: Option<u64>,
 }
@@ -208,7 +192,7 @@ impl Held {
     /// A body of which nothing was held.
     pub(crate) fn nothing(body: Incoming) -> Self {
         let left = HttpBody::size_hint(&body).exact();
-        Self { start: None, trailers: None, rest: Some(body), left }
+        Self { start: None, trailers: None, rest: Some(Box::new(body)), left }
     }
 
     /// A body that was held from beginning to end.
@@ -218,7 +202,7 @@ impl Held {
 
     /// A body that was held in part.
     pub(crate) fn part(data: Bytes, rest: Incoming, left: Option<u64>) -> Self {
-        Self { start: Some(data), trailers: None, rest: Some(rest), left }
+        Self { start: Some(data), trailers: None, rest: Some(Box::new(rest)), left }
     }
 
     /// Whether it was held from beginning to end.
@@ -231,17 +215,15 @@ impl Held {
         self.start.as_ref().filter(|_| self.is_whole())
     }
 
-    fn here(&self) -> Option<Bytes> {
+    /// All of it, where nothing has to be waited for, and nothing comes after it.
+    pub(crate) fn here(&self) -> Option<Bytes> {
         if self.trailers.is_some() {
             return None;
         }
-        match (&self.start, &self.rest) {
+        match (&self.start, self.rest.as_deref()) {
             (start, None) => Some(start.clone().unwrap_or_default()),
-            (None, Some(Incoming::Plain(rest))) => rest.is_here().cloned(),
-            (Some(start), Some(Incoming::Plain(rest))) if rest.is_end_stream() => {
-                Some(start.clone())
-            }
-            _ => None,
+            (None, Some(rest)) => rest.is_here().cloned(),
+            (Some(_), Some(_)) => None,
         }
     }
 
@@ -261,21 +243,27 @@ impl Held {
         let left = self.left.map(|_| length);
         Self { start: Some(words), trailers: self.trailers, rest: None, left }
     }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BodyError;
 
     fn poll_frame(
-        &mut self,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(start) = self.start.take()
+        let this = self.get_mut();
+        if let Some(start) = this.start.take()
             && !start.is_empty()
         {
-            self.left = self.left.map(|left| left.saturating_sub(start.len() as u64));
+            this.left = this.left.map(|left| left.saturating_sub(start.len() as u64));
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
-        if let Some(trailers) = self.trailers.take() {
+        if let Some(trailers) = this.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
-        match &mut self.rest {
+        match &mut this.rest {
             Some(rest) => poll_incoming(rest, context),
             None => Poll::Ready(None),
         }
@@ -312,7 +300,7 @@ impl HttpBody for Body {
                 error.pass_on(link);
                 error
             }),
-            Self::Held(held) => held.poll_frame(context),
+            Self::Held(held) => Pin::new(held).poll_frame(context),
             Self::Events(events) => events.poll_frame(context),
             Self::Cut(cut) => cut.poll_frame(context),
             Self::Late(late) => late.poll_frame(context),

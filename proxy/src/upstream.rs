@@ -6,22 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use squall_model::verdict::Reroute;
 use tokio::time::Instant;
 
 use crate::config::{HostHeader, UpstreamAddress, UpstreamPolicy};
+use crate::halves::Answer;
 use crate::link::Link;
 use crate::plain;
 use crate::stream::{Body, Incoming};
 use crate::tls::TlsError;
 
 mod dial;
+mod outgoing;
 
 use dial::{Dialer, HyperSender, Sender};
 
 pub(crate) use dial::{CONNECTION_WINDOW, STREAM_WINDOW};
+pub(crate) use outgoing::Outgoing;
 
 /// How long an upstream that could not be reached is passed over.
 const PASS_OVER: Duration = Duration::from_millis(250);
@@ -169,23 +172,21 @@ impl Upstreams {
         &self,
         link: &Arc<Link>,
         first: usize,
-        request: Box<Request<Body>>,
-        spelling: Option<&plain::Spelling>,
-    ) -> Result<(usize, Response<Incoming>), UpstreamError> {
-        let host = request.headers().get(HOST).cloned();
+        mut request: Outgoing<'_>,
+    ) -> Result<(usize, Answer<Incoming>), UpstreamError> {
+        request.settle();
+        let host = request.host();
         let is_up = self.list.get(first).is_some_and(|upstream| !self.is_down(upstream));
         if !is_up {
             let unsent = (UpstreamError::Refused, request);
-            return Box::pin(self.send_elsewhere(link, first, (host, spelling), unsent, None))
-                .await;
+            return Box::pin(self.send_elsewhere(link, first, host, unsent, None)).await;
         }
-        match self.send_to(link, first, (host.as_ref(), spelling), request).await {
+        match self.send_to(link, first, host.as_ref(), request).await {
             Ok(response) => Ok((first, response)),
             Err(Attempt::Failed(error)) => Err(error),
             Err(Attempt::Unsent(error, unsent)) => {
                 let unsent = (error, unsent);
-                Box::pin(self.send_elsewhere(link, first, (host, spelling), unsent, Some(first)))
-                    .await
+                Box::pin(self.send_elsewhere(link, first, host, unsent, Some(first))).await
             }
         }
     }
@@ -195,12 +196,12 @@ impl Upstreams {
         &self,
         link: &Arc<Link>,
         first: usize,
-        (host, spelling): (Option<HeaderValue>, Option<&plain::Spelling>),
-        (mut failure, mut request): (UpstreamError, Box<Request<Body>>),
+        host: Option<HeaderValue>,
+        (mut failure, mut request): (UpstreamError, Outgoing<'_>),
         tried: Option<usize>,
-    ) -> Result<(usize, Response<Incoming>), UpstreamError> {
+    ) -> Result<(usize, Answer<Incoming>), UpstreamError> {
         for number in self.candidates(first).into_iter().filter(|number| Some(*number) != tried) {
-            match self.send_to(link, number, (host.as_ref(), spelling), request).await {
+            match self.send_to(link, number, host.as_ref(), request).await {
                 Ok(response) => return Ok((number, response)),
                 Err(Attempt::Failed(error)) => return Err(error),
                 Err(Attempt::Unsent(error, unsent)) => {
@@ -209,7 +210,7 @@ impl Upstreams {
                 }
             }
         }
-        request.into_body().discard().await;
+        Body::Held(request.body).discard().await;
         Err(failure)
     }
 
@@ -223,20 +224,19 @@ impl Upstreams {
         good.into_iter().chain(draining).chain(down).collect()
     }
 
-    async fn send_to(
+    async fn send_to<'e>(
         &self,
         link: &Arc<Link>,
         number: usize,
-        (host, spelling): (Option<&HeaderValue>, Option<&plain::Spelling>),
-        mut request: Box<Request<Body>>,
-    ) -> Result<Response<Incoming>, Attempt> {
+        host: Option<&HeaderValue>,
+        mut request: Outgoing<'e>,
+    ) -> Result<Answer<Incoming>, Attempt<'e>> {
         let upstream = &self.list[number];
         upstream.call(host, &mut request);
         // What came the short way goes on by it, unless something of it is still to come.
-        let spelling = spelling.filter(|_| request.body().here().is_some());
-        let is_plain = spelling.is_some();
+        let is_plain = request.raw().is_some() && request.body.here().is_some();
         if let Some(sender) = link.pool.take(number, is_plain).await {
-            match exchange((link, number), sender, request, spelling).await {
+            match exchange((link, number), sender, request).await {
                 // The idle connection was stale: a new one is no second attempt.
                 Err(Attempt::Unsent(_, unsent)) => request = unsent,
                 outcome => return outcome,
@@ -244,7 +244,7 @@ impl Upstreams {
         }
         // It is large, and rare.
         match Box::pin(self.dial(&link.pool, number, is_plain)).await {
-            Ok(sender) => exchange((link, number), sender, request, spelling).await,
+            Ok(sender) => exchange((link, number), sender, request).await,
             Err(error) => Err(Attempt::Unsent(error, request)),
         }
     }
@@ -293,9 +293,9 @@ impl Upstreams {
 
 /// An attempt that gave no answer.
 #[derive(Debug)]
-enum Attempt {
+enum Attempt<'e> {
     /// Not a byte went out: it may go elsewhere.
-    Unsent(UpstreamError, Box<Request<Body>>),
+    Unsent(UpstreamError, Outgoing<'e>),
     /// It may have been executed.
     Failed(UpstreamError),
 }
@@ -308,10 +308,10 @@ impl Upstream {
 
     /// Calls it by the name that the client said, or its own. A request that has none gets its own, as
     /// HTTP/1.0 allows none and HTTP/1.1 does not.
-    fn call(&self, said: Option<&HeaderValue>, request: &mut Request<Body>) {
+    fn call(&self, said: Option<&HeaderValue>, request: &mut Outgoing<'_>) {
         let name = said.filter(|_| !self.is_named).or(self.name.as_ref());
         if let Some(name) = name
-            && request.headers().get(HOST).is_none_or(|host| host != name)
+            && !request.calls(name)
         {
             request.headers_mut().insert(HOST, name.clone());
         }
@@ -340,14 +340,13 @@ impl Pool {
 }
 
 /// Makes a request on a connection, which goes back to the link for the next one.
-async fn exchange(
+async fn exchange<'e>(
     home: Home<'_>,
     sender: Sender,
-    request: Box<Request<Body>>,
-    spelling: Option<&plain::Spelling>,
-) -> Result<Response<Incoming>, Attempt> {
+    request: Outgoing<'e>,
+) -> Result<Answer<Incoming>, Attempt<'e>> {
     match sender {
-        Sender::Plain(sender) => exchange_plainly(home, sender, request, spelling).await,
+        Sender::Plain(sender) => exchange_plainly(home, sender, request).await,
         Sender::Hyper(sender) => Box::pin(exchange_by_hyper(home, sender, request)).await,
     }
 }
@@ -355,28 +354,26 @@ async fn exchange(
 /// The link that a connection belongs to, and the number of its upstream.
 type Home<'a> = (&'a Arc<Link>, usize);
 
-async fn exchange_plainly(
+async fn exchange_plainly<'e>(
     (link, number): Home<'_>,
     sender: plain::Sender,
-    mut request: Box<Request<Body>>,
-    spelling: Option<&plain::Spelling>,
-) -> Result<Response<Incoming>, Attempt> {
-    dial::to_http1(&mut request);
-    let body = request.body().here().unwrap_or_default();
-    let prepared = sender.prepare(&*request, spelling, body);
+    request: Outgoing<'e>,
+) -> Result<Answer<Incoming>, Attempt<'e>> {
+    let prepared = sender.prepare(&request, request.body.here().unwrap_or_default());
     match prepared.send(link, number).await {
-        Ok(response) => Ok(response.map(Incoming::Plain)),
+        Ok(answer) => Ok(answer.with(Incoming::Plain)),
         Err(plain::Failure::Unsent) => Err(Attempt::Unsent(UpstreamError::Closed, request)),
         Err(plain::Failure::Failed(error)) => Err(Attempt::Failed(error)),
     }
 }
 
-async fn exchange_by_hyper(
+async fn exchange_by_hyper<'e>(
     (link, number): Home<'_>,
     mut sender: HyperSender,
-    request: Box<Request<Body>>,
-) -> Result<Response<Incoming>, Attempt> {
-    match sender.send(*request).await {
+    request: Outgoing<'e>,
+) -> Result<Answer<Incoming>, Attempt<'e>> {
+    let exchange = request.exchange();
+    match sender.send(request.into_request()).await {
         // Nobody asked for another protocol.
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             Err(Attempt::Failed(UpstreamError::Invalid))
@@ -385,10 +382,12 @@ async fn exchange_by_hyper(
             if matches!(sender, HyperSender::Http1(_)) {
                 link.pool.open.lock().push((number, Sender::Hyper(sender)));
             }
-            Ok(response.map(Incoming::Hyper))
+            Ok(response.into())
         }
         Err(mut error) => match error.take_message() {
-            Some(request) => Err(Attempt::Unsent(UpstreamError::Closed, Box::new(request))),
+            Some(request) => {
+                Err(Attempt::Unsent(UpstreamError::Closed, Outgoing::back(exchange, request)))
+            }
             None => Err(Attempt::Failed(UpstreamError::of(error.error()))),
         },
     }

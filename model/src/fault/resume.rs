@@ -29,7 +29,7 @@ impl Act for Resume {
     }
 
     fn applies_to(&self, subject: &Subject<'_>) -> bool {
-        subject.http_method == "GET" && subject.headers.contains_key(header::LAST_EVENT_ID)
+        subject.http_method == "GET" && subject.headers.map().contains_key(header::LAST_EVENT_ID)
     }
 
     fn decide(&self, _: &mut Draw) -> Verdict {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use squall_model::mcp::envelope::{Envelope, Kind};
 use squall_model::mcp::header;
@@ -13,8 +13,11 @@ use squall_model::verdict::{Cut, Ending, ExchangeVerdict, HeaderEdit, Resume};
 use super::reply::{reply, session_not_found};
 use super::{Carrying, Course, has_type};
 use crate::board::{Decision, Fired};
+use crate::halves::Answer;
+use crate::headers::Headers;
 use crate::link::Link;
 use crate::stream::{Body, Incoming};
+use crate::upstream::Outgoing;
 
 /// An event larger than this is not searched for an answer.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
@@ -52,8 +55,14 @@ impl Changes {
         }
     }
 
-    /// Makes the changes to the headers.
-    pub(crate) fn edit(&self, headers: &mut HeaderMap) {
+    /// Makes the changes to a request.
+    pub(crate) fn request(&self, request: &mut Outgoing<'_>) {
+        if !self.headers.is_empty() {
+            self.edit(request.headers_mut());
+        }
+    }
+
+    fn edit(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             match value {
                 Some(value) => drop(headers.insert(name, value.clone())),
@@ -63,17 +72,14 @@ impl Changes {
     }
 
     /// Makes the changes to an answer.
-    pub(crate) async fn answer(
-        self,
-        headers: &mut HeaderMap,
-        body: Body,
-        link: &Arc<Link>,
-    ) -> Body {
-        self.edit(headers);
+    pub(crate) async fn answer(self, headers: &mut Headers, body: Body, link: &Arc<Link>) -> Body {
+        if !self.headers.is_empty() {
+            self.edit(headers.edit());
+        }
         let body = match self.cut {
             Some((cut, fault)) => {
                 if cut.ending == Ending::Clean {
-                    headers.remove(CONTENT_LENGTH);
+                    headers.edit().remove(CONTENT_LENGTH);
                 }
                 body.cut(cut, fault, link)
             }
@@ -154,7 +160,7 @@ impl Carrying<'_> {
                 Some(Change::Headers(vec![(header::LAST_EVENT_ID, None)]))
             }
             ExchangeVerdict::Resume(Resume::Mixup) => {
-                let meant = self.exchange.headers.get(header::LAST_EVENT_ID)?.to_str().ok()?;
+                let meant = self.exchange.headers.text(&header::LAST_EVENT_ID)?;
                 let session = self.exchange.session.as_deref();
                 let other = self.proxying.event_ids.of_another_stream(meant, session)?;
                 let value = HeaderValue::from_str(&other).ok()?;
@@ -182,10 +188,10 @@ impl Carrying<'_> {
 
 /// Reads and discards the server's answer until the request has been executed: to the end of the
 /// body, or, in an event stream, to the answer.
-pub(crate) async fn execute(response: Response<Incoming>) {
-    let is_stream = has_type(response.headers(), header::EVENT_STREAM);
+pub(crate) async fn execute(answer: Answer<Incoming>) {
+    let is_stream = has_type(&answer.headers, header::EVENT_STREAM);
     let mut splitter = Splitter::new(ANSWER_LIMIT);
-    let mut body = response.into_body();
+    let mut body = answer.body;
     while let Some(Ok(frame)) = body.frame().await {
         let Some(chunk) = frame.data_ref() else {
             continue;

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, response};
 use squall_model::mcp::header;
 use squall_model::mcp::sse;
 use squall_model::scope::{Direction, MessageSubject};
@@ -10,20 +9,22 @@ use squall_model::verdict::MessageVerdict;
 
 use super::{Carrying, Course, has_type};
 use crate::board::{Decision, Fired};
+use crate::headers::Headers;
 use crate::record::Hit;
-use crate::stream::{Body, Held};
+use crate::stream::Body;
+use crate::upstream::Outgoing;
 
 /// An answer larger than this passes without a look, in bytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
 impl Carrying<'_> {
     /// Alters what the client says, where faults decide so.
-    pub(crate) fn request(&mut self, body: Held, headers: &mut HeaderMap) -> Held {
+    pub(crate) fn request(&mut self, request: &mut Outgoing<'_>) {
         let proxying = self.proxying;
         if !proxying.board.snapshot().acts_on_messages() || self.exchange.messages.is_empty() {
-            return body;
+            return;
         }
-        let Some(before) = body.whole().cloned() else { return body };
+        let Some(before) = request.body.whole().cloned() else { return };
         let subject = self.exchange.subject(Direction::Request);
         let mut said = before.clone();
         for Decision { fault, verdict } in
@@ -38,33 +39,30 @@ impl Carrying<'_> {
                 said = altered.into();
             }
         }
-        if said == before { body } else { body.says(said, headers) }
+        if said != before {
+            request.say(said);
+        }
     }
 
     /// Carries out what is decided about the messages of an answer, if it is JSON. What is not, or is
     /// too large to be read, goes on as it comes.
-    pub(crate) async fn json_answer(
-        &mut self,
-        head: &mut response::Parts,
-        body: Body,
-    ) -> Course<Body> {
-        let is_json = |headers: &HeaderMap| {
-            has_type(headers, header::JSON) && !headers.contains_key(CONTENT_ENCODING)
-        };
-        if !self.proxying.board.snapshot().acts_on_messages() || !is_json(&head.headers) {
+    pub(crate) async fn json_answer(&mut self, headers: &mut Headers, body: Body) -> Course<Body> {
+        let is_json =
+            |headers: &Headers| has_type(headers, header::JSON) && !headers.has(&CONTENT_ENCODING);
+        if !self.proxying.board.snapshot().acts_on_messages() || !is_json(headers) {
             return Course::Forward(body);
         }
-        Box::pin(self.whole_answer(head, body)).await
+        Box::pin(self.whole_answer(headers, body)).await
     }
 
-    async fn whole_answer(&mut self, head: &mut response::Parts, body: Body) -> Course<Body> {
+    async fn whole_answer(&mut self, headers: &mut Headers, body: Body) -> Course<Body> {
         let body = match body.read(ANSWER_LIMIT).await {
             Ok(whole) => whole,
             Err(body) => return Course::Forward(body),
         };
         let messages = self.exchange.messages_of(&body);
         match self.answer(body, &messages).await {
-            Course::Forward(said) => Course::Forward(said.into_body(&mut head.headers)),
+            Course::Forward(said) => Course::Forward(said.into_body(headers)),
             Course::Answer(response) => Course::Answer(response),
             Course::Abort => Course::Abort,
         }
@@ -109,7 +107,7 @@ pub(crate) struct Said {
 
 impl Said {
     /// Takes in what the verdict changes. Says whether there is anything to carry out.
-    fn takes(&mut self, verdict: &MessageVerdict, fault: &Fired, headers: &HeaderMap) -> bool {
+    fn takes(&mut self, verdict: &MessageVerdict, fault: &Fired, headers: &Headers) -> bool {
         match verdict {
             MessageVerdict::Delay(_) | MessageVerdict::Drop | MessageVerdict::Reset => return true,
             MessageVerdict::Alter(alteration) => {
@@ -131,13 +129,14 @@ impl Said {
     }
 
     /// The body that says so.
-    fn into_body(self, headers: &mut HeaderMap) -> Body {
+    fn into_body(self, headers: &mut Headers) -> Body {
         if self.before.is_empty() && self.copies == 1 {
-            if self.is_changed && headers.contains_key(CONTENT_LENGTH) {
-                headers.insert(CONTENT_LENGTH, self.message.len().into());
+            if self.is_changed && headers.has(&CONTENT_LENGTH) {
+                headers.edit().insert(CONTENT_LENGTH, self.message.len().into());
             }
             return Body::Own(Some(self.message));
         }
+        let headers = headers.edit();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(header::EVENT_STREAM));
         let message = String::from_utf8_lossy(&self.message);
@@ -148,7 +147,7 @@ impl Said {
     }
 }
 
-fn takes_streams(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+fn takes_streams(headers: &Headers) -> bool {
+    let mut values = headers.map().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| value.contains(header::EVENT_STREAM) || value.contains("*/*"))
 }

@@ -29,8 +29,7 @@ pub(super) fn reply(reply: &Reply, exchange: &Exchange) -> Response<Body> {
         }
         ReplyBody::UnsupportedVersion { supported } => {
             let mut data = json!({ "supported": supported });
-            let asked = exchange.headers.get(header::PROTOCOL_VERSION);
-            if let Some(asked) = asked.and_then(|version| version.to_str().ok()) {
+            if let Some(asked) = exchange.headers.text(&header::PROTOCOL_VERSION) {
                 data["requested"] = asked.into();
             }
             jsonrpc_error(exchange, -32022, "Unsupported protocol version", Some(&data))

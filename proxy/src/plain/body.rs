@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 
 use super::Sender;
-use super::head::{Framing, Spelling};
+use super::head::Framing;
 use crate::link::Link;
 
 /// Bytes of a chunk's first line, and of all trailers.
@@ -22,8 +22,6 @@ pub(crate) struct Body {
     /// What is here already.
     here: Bytes,
     rest: Option<Box<Rest>>,
-    /// The head that it came after.
-    spelling: Option<Spelling>,
 }
 
 /// What is still to come.
@@ -57,7 +55,7 @@ enum Part {
 impl Body {
     /// One that is all here.
     pub(super) fn whole(here: Bytes) -> Self {
-        Self { here, rest: None, spelling: None }
+        Self { here, rest: None }
     }
 
     /// The body of an answer that was received on that connection, and begins so. The connection goes home
@@ -80,24 +78,14 @@ impl Body {
                     return Self::whole(here);
                 }
                 let rest = Rest { sender, part: Part::Length(left), home };
-                return Self { here, rest: Some(Box::new(rest)), spelling: None };
+                return Self { here, rest: Some(Box::new(rest)) };
             }
             Framing::Chunked => Part::Size,
             Framing::UntilClose => Part::UntilClose,
         };
         sender.read.extend_from_slice(&start);
         let rest = Some(Box::new(Rest { sender, part, home }));
-        Self { here: Bytes::new(), rest, spelling: None }
-    }
-
-    /// The same, after that head.
-    pub(super) fn after(self, head: Spelling) -> Self {
-        Self { spelling: Some(head), ..self }
-    }
-
-    /// The head that it came after, which is told once.
-    pub(crate) fn take_spelling(&mut self) -> Option<Spelling> {
-        self.spelling.take()
+        Self { here: Bytes::new(), rest }
     }
 
     /// All of it, if it is here.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use http::{Extensions, Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::body::Body;
-use super::head::{self, Head, Spelling};
+use super::head::{self, Head};
+use crate::halves::Answer;
+use crate::headers::Headers;
 use crate::link::Link;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Outgoing, UpstreamError};
 
 /// Bytes that are read at a time, at first and at most.
 const ROOM: usize = 8 * 1024;
@@ -55,14 +57,9 @@ impl Sender {
     }
 
     /// Makes a request with this body ready to go out.
-    pub(crate) fn prepare<T>(
-        mut self,
-        request: &Request<T>,
-        spelling: Option<&Spelling>,
-        body: Bytes,
-    ) -> Prepared {
+    pub(crate) fn prepare(mut self, request: &Outgoing<'_>, body: Bytes) -> Prepared {
         self.out.clear();
-        head::write_request(&mut self.out, request, spelling, body.len());
+        head::write_request(&mut self.out, request, body.len());
         let is_small = body.len() <= SMALL;
         if is_small {
             self.out.extend_from_slice(&body);
@@ -83,7 +80,7 @@ impl Sender {
                 Err(_) => return Err(UpstreamError::Closed),
             }
             while let Some(head) = head::take_response(&mut self.read, asked)? {
-                let status = head.response.status();
+                let status = head.status;
                 // Nobody asked for another protocol.
                 if status == StatusCode::SWITCHING_PROTOCOLS {
                     return Err(UpstreamError::Invalid);
@@ -126,13 +123,19 @@ impl Prepared {
         mut self,
         link: &Arc<Link>,
         number: usize,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Answer<Body>, Failure> {
         let is_sent = self.write().await?;
         let Self { mut sender, asked, .. } = self;
         let head = sender.answer(&asked).await.map_err(Failure::Failed)?;
-        let Head { response, spelling, framing, keeps_alive, rest } = head;
+        let Head { status, reason, raw, framing, keeps_alive, rest } = head;
         let home = (keeps_alive && is_sent).then(|| (link.clone(), number));
-        Ok(response.map(|()| Body::received(sender, framing, rest, home).after(spelling)))
+        let mut extensions = Extensions::new();
+        if let Some(reason) = reason {
+            extensions.insert(reason);
+        }
+        let headers = Headers::came(raw);
+        let body = Body::received(sender, framing, rest, home);
+        Ok(Answer { status, headers, extensions, body })
     }
 
     /// False if the upstream did not take all of it; it may have answered nevertheless.

@@ -17,11 +17,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::time::timeout;
 
 use super::head::{self, PlainRequest, Untaken};
-use crate::exchange::{self, Aborted, Answer};
+use crate::exchange::{self, Aborted};
+use crate::halves::Answer;
 use crate::link::Link;
 use crate::proxying::Proxying;
 use crate::socket::Socket;
-use crate::stream::{Body, BodyError, Incoming};
+use crate::stream::{Body, BodyError};
 
 /// Bytes that are read at a time.
 const ROOM: usize = 8 * 1024;
@@ -80,9 +81,8 @@ pub(crate) async fn serve(
             socket.give_back(&read);
             return Ok(Served::HandedOver(socket));
         };
-        let asked = request.method().clone();
+        let asked = request.method.clone();
         let answer = {
-            let request = request.map(Incoming::Plain);
             let exchange = exchange::serve(proxying.clone(), link.clone(), request);
             let mut exchange = pin!(exchange);
             poll_fn(|context| {
@@ -251,13 +251,12 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    fn begin(answer: Answer, asked: &Method, goes_on: bool, out: &'a mut Out) -> Self {
-        let (parts, body) = answer.response.into_parts();
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    fn begin(answer: Answer<Body>, asked: &Method, goes_on: bool, out: &'a mut Out) -> Self {
+        let declared = answer.headers.text(&CONTENT_LENGTH);
         let declared = declared.and_then(|length| length.parse().ok());
         let mut more = Vec::new();
-        let mut is_read = head::is_bodiless(asked, parts.status);
-        let delimited = match (declared, body.size_hint().exact()) {
+        let mut is_read = head::is_bodiless(asked, answer.status);
+        let delimited = match (declared, answer.body.size_hint().exact()) {
             _ if is_read => Delimited::Length(0),
             (Some(length), _) => Delimited::Length(length),
             (None, Some(length)) => {
@@ -269,12 +268,12 @@ impl<'a> Writing<'a> {
                 Delimited::Chunked
             }
         };
-        is_read |= matches!(delimited, Delimited::Length(0)) && body.is_end_stream();
+        is_read |= matches!(delimited, Delimited::Length(0)) && answer.body.is_end_stream();
         if !goes_on {
             more.push((CONNECTION, HeaderValue::from_static("close")));
         }
-        head::write_response(&mut out.small, &parts, answer.spelling.as_ref(), &more);
-        Self { body, delimited, is_read, failure: None, is_flushed: false, out }
+        head::write_response(&mut out.small, &answer, &more);
+        Self { body: answer.body, delimited, is_read, failure: None, is_flushed: false, out }
     }
 
     /// Ready when all of it was written.

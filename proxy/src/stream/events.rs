@@ -50,7 +50,7 @@ pub(crate) struct EventStreamContext {
 impl EventStreamContext {
     fn open_stream(&self, exchange: &Exchange) -> Option<OpenStream> {
         let session = exchange.session.as_deref().filter(|_| exchange.method == Method::GET)?;
-        let is_resumed = exchange.headers.contains_key(header::LAST_EVENT_ID);
+        let is_resumed = exchange.headers.has(&header::LAST_EVENT_ID);
         Some(OpenStream::new(self.ledger.get(session)?, is_resumed))
     }
 }

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::UpstreamError;
 use crate::config::{HttpVersion, UpstreamAddress, UpstreamPolicy};
 use crate::plain;
-use crate::stream::Body;
+use crate::stream::Held;
 use crate::tls::{self, TlsError};
 
 /// How long a connection may take to be made, and again for TLS.
@@ -44,9 +44,9 @@ pub(super) enum Sender {
 #[derive(Debug)]
 pub(super) enum HyperSender {
     /// One request at a time.
-    Http1(http1::SendRequest<Body>),
+    Http1(http1::SendRequest<Held>),
     /// Any number, each a stream of its own.
-    Http2(http2::SendRequest<Body>, Scheme),
+    Http2(http2::SendRequest<Held>, Scheme),
 }
 
 impl Dialer {
@@ -182,8 +182,8 @@ impl HyperSender {
     /// Sends a request, which the error gives back if nothing of it went out.
     pub(super) async fn send(
         &mut self,
-        mut request: Request<Body>,
-    ) -> Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>> {
+        mut request: Request<Held>,
+    ) -> Result<Response<hyper::body::Incoming>, TrySendError<Request<Held>>> {
         match self {
             Self::Http1(sender) => {
                 to_http1(&mut request);
@@ -198,7 +198,7 @@ impl HyperSender {
 }
 
 /// The origin form, with a `Host` (RFC 9112, section 3.2.1).
-pub(super) fn to_http1(request: &mut Request<Body>) {
+fn to_http1(request: &mut Request<Held>) {
     *request.version_mut() = Version::HTTP_11;
     // It was meant for another upstream, which spoke HTTP/2.
     if let Some(authority) = request.uri().authority() {
@@ -216,7 +216,7 @@ pub(super) fn to_http1(request: &mut Request<Body>) {
 }
 
 /// Pseudo-header fields in the place of `Host` (RFC 9113, section 8.3.1).
-fn to_http2(request: &mut Request<Body>, scheme: &Scheme) {
+fn to_http2(request: &mut Request<Held>, scheme: &Scheme) {
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(TRANSFER_ENCODING);
     let host = request.headers_mut().remove(HOST);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use crate::fixture::{self, Upstream, run};
-use crate::wire::{Message, Wire};
+use crate::fixture::{self, Upstream, by_hand, run};
+use crate::wire::{Message, Wire, call, post};
 
 /// What HTTP calls hop-by-hop, and the framing that belongs to it.
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "te"];
@@ -157,4 +157,42 @@ fn random_conversations_are_the_same_with_and_without_the_proxy() {
         });
         prop_assert_eq!(direct, proxied);
     });
+}
+
+#[tokio::test]
+async fn what_no_fault_edits_arrives_as_it_was_written_without_what_is_its_connections_alone() {
+    let (address, mut connections) = by_hand().await;
+    let proxy = run(fixture::config(&[address]));
+    let mut client = proxy.connect().await;
+    let request = "POST /mcp?a=%20b HTTP/1.1\r\nhost: a\r\nX-TWICE: 1\r\nCONNECTION: keep-alive\r\n\
+                   Keep-Alive: timeout=5\r\nX-Other: 2\r\nx-twice: 3\r\nContent-Length: 2\r\n\r\n{}";
+    let response = "HTTP/1.1 200 Fine\r\nConnection: Keep-Alive\r\nX-TWICE: 1\r\nX-Other: 2\r\n\
+                    x-twice: 3\r\nContent-Length: 2\r\n\r\n{}";
+    client.send(request).await;
+    let mut server = connections.recv().await.expect("a connection");
+    let expected = request.replace("CONNECTION: keep-alive\r\nKeep-Alive: timeout=5\r\n", "");
+    let arrived = server.take(expected.len()).await.expect("a request");
+    assert_eq!(String::from_utf8_lossy(&arrived), expected);
+    server.send(response).await;
+    let expected = response.replace("Connection: Keep-Alive\r\n", "");
+    let arrived = client.take(expected.len()).await.expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&arrived), expected);
+}
+
+#[tokio::test]
+async fn what_a_fault_edits_keeps_the_spelling_of_the_rest() {
+    let upstream = Upstream::with(|request: &Message| {
+        let id = request.header("mcp-session-id").unwrap_or("none");
+        format!("HTTP/1.1 200 Fine\r\nX-UP: {id}\r\nMCP-Session-ID: s\r\nContent-Length: 0\r\n\r\n")
+    })
+    .await;
+    let proxy = run(fixture::config(&[upstream.address]));
+    proxy.add(r#"{"id":"f","effect":{"session-id":{}}}"#).await;
+    let mut client = proxy.connect().await;
+    client.send(post("X-Shout: 1\r\nMCP-SESSION-ID: s\r\n", &call(1, "x"))).await;
+    let answer = client.message().await.expect("an answer");
+    let arrived = upstream.request().await;
+    assert!(arrived.headers.contains(&("X-Shout".to_owned(), "1".to_owned())), "{arrived:?}");
+    assert_eq!(answer.start, "HTTP/1.1 200 Fine");
+    assert!(answer.headers.contains(&("X-UP".to_owned(), "none".to_owned())), "{answer:?}");
 }

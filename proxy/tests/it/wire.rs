@@ -226,7 +226,7 @@ impl Wire {
         Some(String::from_utf8(line).expect("text"))
     }
 
-    async fn take(&mut self, length: usize) -> Option<Vec<u8>> {
+    pub async fn take(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < length {
             self.fill().await.ok()?;
         }
