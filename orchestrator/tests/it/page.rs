@@ -154,11 +154,41 @@ async fn a_fault_is_added_by_keyboard_fires_and_is_switched_off() {
     page.says("#lines", "tools/call fast-echo").await;
     page.says("#lines", "418").await;
 
+    page.keys("li[data-id=http-status-1] [aria-label^=change]", ENTER).await;
+    page.says("#adder-title", "Change http-status-1").await;
+    page.shows("#effect-fields [name=status]").await.clear().await.expect("a field");
+    page.keys("#effect-fields [name=status]", &format!("429{ENTER}")).await;
+    page.says("li[data-id=http-status-1] .says", "status=429").await;
+    page.says("#adder-title", "Add a fault").await;
+    assert_eq!(call(&listens).await, 429);
+    page.says("li[data-id=http-status-1] .hits", "2 of 2").await;
+
     page.keys("li[data-id=http-status-1] .switch", " ").await;
     page.shows("li.off").await;
     assert_eq!(call(&listens).await, 502, "there is nothing behind the proxy");
 
-    page.keys("li[data-id=http-status-1] button", ENTER).await;
+    page.keys("li[data-id=http-status-1] [aria-label^=remove]", ENTER).await;
     page.shows("#fault-list .empty").await;
+    client.close().await.expect("the browser goes");
+}
+
+#[tokio::test]
+async fn an_upstream_is_drained_and_takes_new_sessions_again() {
+    if !has_browser() {
+        return;
+    }
+    let house = house().await;
+    let (_proxy, _, admin) = proxy(&house).await;
+    let (_driver, client) = browser().await;
+    client.goto(&format!("http://{admin}/")).await.expect("the page");
+    let page = Page(client.clone());
+    page.keys("#token:not([hidden]) input", &format!("{TOKEN}{ENTER}")).await;
+
+    page.says("#upstream-list .says", "127.0.0.1:9").await;
+    page.says("#upstream-list .more", "takes new sessions").await;
+    page.keys("#upstream-list .switch", " ").await;
+    page.says("#upstream-list .more", "drains").await;
+    page.keys("#upstream-list .switch", " ").await;
+    page.says("#upstream-list .more", "takes new sessions").await;
     client.close().await.expect("the browser goes");
 }

@@ -66,6 +66,20 @@ export function draw(root, schema, place) {
   }));
 }
 
+/** Fills in what `read` would give; the rest is emptied. */
+export function fill(place, values) {
+  for (const input of place.querySelectorAll("[name]")) {
+    const { [input.name]: known } = values ?? {};
+    if (input.dataset.kind === "boolean") {
+      input.checked = known === true;
+    } else if (known === undefined || known === null) {
+      input.value = "";
+    } else {
+      input.value = typeof known === "object" ? JSON.stringify(known) : String(known);
+    }
+  }
+}
+
 /** What was filled in. What was left empty is left out. */
 export function read(place) {
   const filled = {};

@@ -1,7 +1,7 @@
 // The page: what it hears, and what it shows of it.
 
 import { Refused, call, hear, remember } from "./api.js";
-import { draw, read, resolved } from "./form.js";
+import { draw, fill, read, resolved } from "./form.js";
 
 const at = (id) => document.getElementById(id);
 const SECONDS = 120;
@@ -15,7 +15,7 @@ function element(tag, text, className) {
   return made;
 }
 
-const time = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${ms.toFixed(1)} ms`
+const time = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms`
   : ms < 120000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`);
 const short = (id) => (id && id.length > 9 ? `${id.slice(0, 8)}…` : id ?? "–");
 
@@ -64,21 +64,36 @@ function words(object, own) {
   return said.map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
 }
 
-function faultRow(fault) {
+/** A switch that tells the proxy when it is moved. */
+function toggle(label, moved) {
+  const made = element("input", undefined, "switch");
+  made.type = "checkbox";
+  made.setAttribute("role", "switch");
+  made.setAttribute("aria-label", label);
+  made.addEventListener("change", () => act(() => moved(made.checked)));
+  return made;
+}
+
+function button(text, label, pressed) {
+  const made = element("button", text);
+  made.type = "button";
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+function faultRow({ id }) {
   const row = element("li");
-  row.dataset.id = fault.id;
-  const toggle = element("input", undefined, "switch");
-  toggle.type = "checkbox";
-  toggle.setAttribute("role", "switch");
-  toggle.setAttribute("aria-label", `fault ${fault.id}`);
-  toggle.addEventListener("change", () => act(() => call("PATCH", `/faults/${fault.id}`, { enabled: toggle.checked })));
+  row.dataset.id = id;
   const says = element("div");
-  const remove = element("button", "Remove");
-  remove.type = "button";
-  remove.setAttribute("aria-label", `remove fault ${fault.id}`);
-  remove.addEventListener("click", () => act(() => call("DELETE", `/faults/${fault.id}`)));
   says.append(element("div", "", "says"), element("div", "", "more"));
-  row.append(toggle, says, element("span", "", "hits"), remove);
+  const buttons = element("span", undefined, "buttons");
+  buttons.append(
+    button("Change", `change fault ${id}`, () => change(faults.get(id).fault)),
+    button("Remove", `remove fault ${id}`, () => act(() => call("DELETE", `/faults/${id}`))),
+  );
+  const on = toggle(`fault ${id}`, (enabled) => call("PATCH", `/faults/${id}`, { enabled }));
+  row.append(on, says, element("span", "", "hits"), buttons);
   return row;
 }
 
@@ -95,11 +110,11 @@ function showFaults(list) {
     const more = [words(fault.match) || "all traffic", words(fault.chance), fault.time_left && `${fault.time_left.replace(/ \d+ms$/, "")} left`];
     row.querySelector(".more").textContent = more.filter(Boolean).join(" · ");
     row.querySelector(".hits").textContent = `${fault.hits} of ${fault.matches}`;
-    if (before.has(fault.id) && before.get(fault.id).hits < fault.hits) {
+    if (before.has(fault.id) && before.get(fault.id).fault.hits < fault.hits) {
       row.classList.add("fired");
       setTimeout(() => row.classList.remove("fired"), 600);
     }
-    faults.set(fault.id, { row, hits: fault.hits });
+    faults.set(fault.id, { row, fault });
   }
   const rows = [...faults.values()].map(({ row }) => row);
   const none = element("li", "No faults: traffic arrives as it was sent.", "empty");
@@ -119,10 +134,42 @@ async function act(doing) {
   } catch (error) {
     at("add-error").textContent = error.message;
   }
-  await showAllFaults().catch(lost);
+  await Promise.all([showAllFaults(), showUpstreams()]).catch(lost);
+}
+
+// ---- upstreams
+
+async function showUpstreams() {
+  const list = await call("GET", "/upstreams");
+  at("upstreams").hidden = list.length === 0;
+  const rows = [...at("upstream-list").children];
+  while (rows.length < list.length) rows.push(upstreamRow(list[rows.length]));
+  at("upstream-list").replaceChildren(...rows);
+  for (const [n, upstream] of list.entries()) {
+    const [state, className] = upstream.passed_over ? ["cannot be reached, so that it is passed over", "gone"]
+      : upstream.draining ? ["drains: its own sessions go on, and it gets nothing new", "injection"]
+        : ["takes new sessions", "open"];
+    rows[n].querySelector(".switch").checked = !upstream.draining;
+    rows[n].querySelector(".says").textContent = upstream.address.replace("http://", "");
+    rows[n].querySelector(".more").textContent = state;
+    rows[n].querySelector(".more").className = `more ${className}`;
+  }
+}
+
+function upstreamRow({ number, address }) {
+  const row = element("li");
+  row.dataset.number = number;
+  const says = element("div");
+  says.append(element("div", "", "says"), element("div", "", "more"));
+  row.append(toggle(`${address} takes new sessions`,
+    (takes) => call("PATCH", `/upstreams/${number}`, { draining: !takes })), says);
+  return row;
 }
 
 // ---- the form
+
+/** The fault that the form changes; without one it adds one. */
+let changed;
 
 let schema;
 
@@ -137,6 +184,29 @@ function showEffect() {
   const effect = effects().find(({ name }) => name === at("effect").value);
   at("effect-says").textContent = effect.own.description ?? effect.sentence;
   draw(schema, effect.own, at("effect-fields"));
+}
+
+/** Lets the form change a fault, or add one if there is none to change. */
+function change(fault) {
+  changed = fault;
+  at("adder-title").textContent = fault ? `Change ${fault.id}` : "Add a fault";
+  at("submit").textContent = fault ? "Save" : "Add";
+  at("leave").hidden = !fault;
+  at("add-error").textContent = "";
+  at("add").reset();
+  at("fault-id").disabled = Boolean(fault);
+  at("fault-id").value = fault?.id ?? "";
+  at("fault-lease").value = fault?.lease ?? "";
+  const [name, fields] = Object.entries(fault?.effect ?? {})[0] ?? [];
+  if (name) at("effect").value = name;
+  showEffect();
+  if (fault) fill(at("effect-fields"), fields);
+  for (const part of ["match", "chance"]) {
+    if (fault) fill(at(`${part}-fields`), fault[part]);
+    at(`${part}-fields`).parentElement.open = Boolean(fault && words(fault[part]));
+  }
+  at("adder").open = Boolean(fault);
+  if (fault) at("effect-fields").querySelector("[name]")?.focus();
 }
 
 async function prepareForm() {
@@ -155,18 +225,24 @@ at("effect").addEventListener("change", showEffect);
 at("add").addEventListener("submit", (event) => {
   event.preventDefault();
   act(async () => {
-    const form = new FormData(at("add"));
     const fault = {
       match: read(at("match-fields")),
       chance: read(at("chance-fields")),
       effect: { [at("effect").value]: read(at("effect-fields")) },
     };
     for (const name of ["id", "lease"]) {
-      if (form.get(name)) fault[name] = form.get(name);
+      if (at(`fault-${name}`).value) fault[name] = at(`fault-${name}`).value;
     }
-    await call("POST", "/faults", fault);
+    if (!changed) {
+      await call("POST", "/faults", fault);
+      return;
+    }
+    const { enabled } = faults.get(changed.id)?.fault ?? changed;
+    await call("PUT", `/faults/${changed.id}`, { ...fault, enabled });
+    change();
   });
 });
+at("leave").addEventListener("click", () => change());
 at("clear").addEventListener("click", () => act(() => call("DELETE", "/faults")));
 
 // ---- sessions
@@ -184,7 +260,7 @@ async function showSessions() {
       element("td", session.upstream?.replace("http://", "") ?? "–"),
       element("td", time(session.idle_ms)),
       element("td", session.requests, "n"), element("td", session.errors, "n"),
-      element("td", `${session.streams.open} (${session.streams.cut})`, "n"),
+      element("td", session.streams.cut ? `${session.streams.open} (${session.streams.cut} cut)` : session.streams.open, "n"),
       element("td", short(session.successor), "mono"),
       element("td", time(session.way_back?.total_ms), "n"),
     );
@@ -254,6 +330,7 @@ function heard(name, data) {
     showFigures();
     showAllFaults().catch(lost);
     showSessions().catch(lost);
+    showUpstreams().catch(lost);
   }
 }
 
@@ -261,7 +338,7 @@ async function watch() {
   await prepareForm();
   seconds = (await call("GET", "/stats")).seconds;
   showFigures();
-  await Promise.all([showAllFaults(), showSessions()]);
+  await Promise.all([showAllFaults(), showSessions(), showUpstreams()]);
   at("token").hidden = true;
   at("link").className = "up";
   at("link").textContent = location.host;
